@@ -1,0 +1,100 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["deepspeed==0.19.8", "ninja==1.13.2", "torch==2.13.0", "numpy==2.4.6"]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "DeepSpeed"
+# homepage = "https://www.deepspeed.ai"
+# devices = ["cpu", "cuda"]
+# ///
+"""DeepSpeed's engine, ZeRO stage 0 unless set otherwise, started by torchrun."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from benchmarks.contract import RankLog, Training
+
+
+def train(job: Training) -> Iterable[RankLog]:
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run"),
+            *("--standalone", "--nproc-per-node", str(job.workers)),
+            *("--module", __name__, str(job.save())),
+        ],
+        check=True,
+    )
+    return job.collect()
+
+
+def config(job: Training) -> dict[str, Any]:
+    """Every default that would change the mathematics, set explicitly."""
+    return {
+        "train_batch_size": job.batch,
+        "train_micro_batch_size_per_gpu": job.batch // job.workers,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": 0.0,  # the default of 1.0 clips silently
+        "prescale_gradients": False,
+        "fp16": {"enabled": False},
+        "bf16": {"enabled": False},
+        "zero_optimization": {"stage": job.settings.get("zero_stage", 0)},
+        # The optimizer is given, plain SGD, and stays the one given also under ZeRO.
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 10**9,
+        "wall_clock_breakdown": False,
+    }
+
+
+class EngineStep:
+    """A step of DeepSpeed's training API: forward through the engine, then its backward and step."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+
+    def __call__(self, inputs: Any, targets: Any) -> Any:
+        loss = self.engine(inputs, targets)
+        self.engine.backward(loss)
+        self.engine.step()
+        return loss.detach()
+
+    def effective_config(self) -> dict[str, Any]:
+        return {
+            "gradient_clipping": self.engine.gradient_clipping(),
+            "zero_stage": self.engine.zero_optimization_stage(),
+            "gradient_accumulation_steps": self.engine.gradient_accumulation_steps(),
+        }
+
+
+def main() -> None:
+    """The script that torchrun starts in every rank."""
+    import deepspeed
+    import torch.distributed
+    from deepspeed.ops import __compatible_ops__
+
+    job = Training.load(sys.argv[1])
+    if job.device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    else:
+        # The CPU accelerator would compile a shared-memory op for minutes; only inference uses it.
+        __compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(dist_backend="nccl" if job.device == "cuda" else "gloo")
+
+    def prepare(model: Any, optimizer: Any) -> EngineStep:
+        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config(job))
+        return EngineStep(engine)
+
+    job.deliver(job.run(torch.distributed.get_rank(), prepare))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

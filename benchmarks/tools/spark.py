@@ -1,0 +1,75 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["pyspark==4.3.0", "pandas==3.1.1", "pyarrow==26.0.1", "torch==2.13.0", "numpy==2.4.6"]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "Spark"
+# homepage = "https://spark.apache.org"
+# devices = ["cpu", "cuda"]
+# needs = ["java>=17"]
+# ///
+"""Spark's TorchDistributor: ranks are barrier tasks, in local mode or on a standalone cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+from benchmarks.contract import RankLog, Training
+
+
+def train(job: Training) -> Iterable[RankLog]:
+    from pyspark.ml.torch.distributor import TorchDistributor
+    from pyspark.sql import SparkSession
+
+    # Otherwise the workers take the first python on PATH.
+    os.environ |= {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    cuda = job.device == "cuda"
+    code = str(job.archive())
+    builder = (
+        SparkSession.builder.master(job.address or f"local[{job.workers}]")
+        .appName("assay")
+        .config("spark.ui.enabled", "false")
+        .config("spark.log.level", "ERROR")
+        .config("spark.task.cpus", "1")
+        .config("spark.executor.cores", "1")
+        .config("spark.cores.max", str(job.workers))
+        .config("spark.local.dir", job.scratch)
+        .config("spark.sql.warehouse.dir", f"{job.scratch}/warehouse")
+        .config("spark.submit.pyFiles", code)
+        .config("spark.executorEnv.PYTHONPATH", code)
+        .config("spark.executorEnv.OMP_NUM_THREADS", str(job.threads))
+    )
+    if not job.address:
+        builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    if cuda:
+        builder = builder.config("spark.task.resource.gpu.amount", "1")
+    spark = builder.getOrCreate()
+    try:
+        distributor = TorchDistributor(num_processes=job.workers, local_mode=False, use_gpu=cuda)
+        return distributor.run(train_rank, job)
+    finally:
+        spark.stop()
+
+
+def train_rank(job: Training) -> list[RankLog]:
+    """Runs in every task; Spark returns what rank 0 returned, so rank 0 gathers the others' logs."""
+    import torch.distributed
+    from torch.nn.parallel import DistributedDataParallel
+
+    from benchmarks.loop import bare_step
+
+    if job.device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("nccl" if job.device == "cuda" else "gloo")
+    log = job.run(
+        torch.distributed.get_rank(), lambda model, optimizer: bare_step(DistributedDataParallel(model), optimizer)
+    )
+    logs: list[RankLog] = [log] * job.workers
+    torch.distributed.all_gather_object(logs, log)
+    torch.distributed.destroy_process_group()
+    return logs

@@ -1,0 +1,62 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "numpy==2.4.6"]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "PyTorch DDP"
+# homepage = "https://pytorch.org"
+# devices = ["cpu", "cuda"]
+# ///
+"""PyTorch DistributedDataParallel under torchrun: gloo on CPU, NCCL on CUDA."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from benchmarks.contract import RankLog, Training
+
+
+def train(job: Training) -> Iterable[RankLog]:
+    # https://docs.pytorch.org/docs/stable/elastic/run.html: single-node, or a rendezvous that others hold.
+    endpoint = job.address or "localhost:0"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run"),
+            *("--nnodes", "1", "--nproc-per-node", str(job.workers)),
+            *("--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, "--rdzv-id", os.path.basename(job.scratch)),
+            *("--module", __name__, str(job.save())),
+        ],
+        check=True,
+    )
+    return job.collect()
+
+
+def prepare(model: Any, optimizer: Any) -> Any:
+    from torch.nn.parallel import DistributedDataParallel
+
+    from benchmarks.loop import bare_step
+
+    return bare_step(DistributedDataParallel(model), optimizer)
+
+
+def main() -> None:
+    """The script that torchrun starts in every rank."""
+    import torch.distributed
+
+    job = Training.load(sys.argv[1])
+    if job.device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("nccl" if job.device == "cuda" else "gloo")
+    job.deliver(job.run(torch.distributed.get_rank(), prepare))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""One request in on stdin, a stream of records out on a descriptor of its own: the inside end of the wire.
+
+Started by the engine as `python -m benchmarks.worker FD`. Standard output and error stay free for the tool.
+A request names what to do: `train` (a trial), `reference` (the trace that trials are checked against) or
+`inputs` (the files that tools are given). End of file on stdin means stop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import contract, inputs, loop
+
+PROTOCOL = 1
+BATCH = 10_000  # samples a record: lines stay short enough to parse without a stall
+TRACEBACK_LINES = 30
+
+
+class Wire:
+    """Writes records as JSON lines."""
+
+    def __init__(self, descriptor: int) -> None:
+        # Not inherited: a daemon that outlives the trial must not keep the engine waiting.
+        os.set_inheritable(descriptor, False)
+        self.file = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")
+
+    def send(self, record: str, **fields: Any) -> None:
+        self.file.write(json.dumps({"record": record, **fields}, separators=(",", ":")) + "\n")
+
+    def phase(self, name: str) -> None:
+        self.send("phase", name=name, at_ns=time.perf_counter_ns())
+
+    def samples(self, rank: int, metric: str, unit: str, start: int, at_ns: list[int], values: list[Any]) -> None:
+        """Values of one metric of one rank; `start` is the index of the first."""
+        for offset in range(0, len(values), BATCH):
+            part = slice(offset, offset + BATCH)
+            self.send(
+                "samples",
+                rank=rank,
+                metric=metric,
+                unit=unit,
+                start=start + offset,
+                at_ns=at_ns[part],
+                values=values[part],
+            )
+
+    def rank(self, log: contract.RankLog) -> None:
+        """A rank's log: its facts first, then its samples."""
+        fields = dataclasses.asdict(log)
+        ends, losses, quality = fields.pop("step_end_ns"), fields.pop("losses"), fields.pop("quality")
+        self.send("rank", **fields)
+        starts = [log.stamps["window_open"], *ends]
+        first = log.window[0]
+        times = [end - start for start, end in zip(starts, ends, strict=False)]
+        self.samples(log.rank, "step_time", "ns", first, ends, times)
+        self.samples(log.rank, "loss", "1", 0, [], losses)
+        for steps, at_ns, value in quality:
+            self.samples(log.rank, "quality", "1", steps, [at_ns], [value])
+
+
+def train(request: dict[str, Any], wire: Wire) -> None:
+    """Run a trial: hand the job to the tool, pass on what its ranks logged."""
+    tool: contract.Trainer = importlib.import_module(request["module"])  # type: ignore[assignment]
+    job = contract.Training(**{**request["job"], "cores": tuple(request["job"]["cores"])})
+    wire.phase("launch")
+    logs = list(tool.train(job))
+    wire.phase("teardown")
+    for log in logs:
+        wire.rank(log)
+
+
+def reference(request: dict[str, Any], wire: Wire) -> None:
+    """Train alone, with the gradient in as many chunks as the trial has ranks; send the trace.
+
+    It doubles as the pilot: the number of window steps is settled here, before any tool is measured, so that
+    every tool of the case does the same number.
+    """
+    job = contract.Training(**{**request["job"], "cores": tuple(request["job"]["cores"])})
+    ranks = request["chunks"]
+    alone = dataclasses.replace(job, workers=1, cores=job.cores[:1])
+    wire.phase("launch")
+    pilot = loop.run(dataclasses.replace(alone, window_steps=max(5, job.warmup_steps)), 0, loop.chunked_step(ranks))
+    opened, closed = pilot.stamps["window_open"], pilot.stamps["window_close"]
+    step_s = (closed - opened) / 1e9 / len(pilot.step_end_ns)
+    # Ranks share the work, so a step of theirs may take down to 1 / ranks of one process's.
+    steps = max(job.window_steps, -int(-request["at_least_s"] * ranks // step_s))
+    wire.send("pilot", step_s=step_s, window_steps=steps)
+    log = loop.run(dataclasses.replace(alone, window_steps=steps), 0, loop.chunked_step(ranks))
+    wire.phase("teardown")
+    wire.rank(log)
+
+
+def make_inputs(request: dict[str, Any], wire: Wire) -> None:
+    """Write a workload's input files; send their digests."""
+    workload: contract.Workload = loop.load_workload(request["workload"])
+    folder = Path(request["folder"])
+    wire.phase("launch")
+    workload.make(folder, request["options"], request["seed"])
+    wire.send("digests", files=inputs.digests(folder))
+
+
+ACTIONS: dict[str, Callable[[dict[str, Any], Wire], None]] = {
+    "train": train,
+    "reference": reference,
+    "inputs": make_inputs,
+}
+
+
+def stop_at_end_of_input() -> None:
+    """Engine gone or stop asked for: end, so that the launcher's own clean-up can run."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    wire = Wire(int(sys.argv[1]))
+    wire.send("hello", protocol=PROTOCOL, python=sys.version.split()[0], pid=os.getpid(), at_ns=time.perf_counter_ns())
+    request = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=stop_at_end_of_input, daemon=True).start()
+    try:
+        ACTIONS[request["action"]](request, wire)
+    except contract.Unsupported as reason:
+        wire.send("unsupported", reason=str(reason))
+    except ImportError as error:
+        wire.send("failed", kind="import", error=f"{type(error).__name__}: {error}", traceback=tail())
+    except (MemoryError, Exception) as error:
+        wire.send("failed", kind="error", error=f"{type(error).__name__}: {error}", traceback=tail())
+    else:
+        wire.send("done", at_ns=time.perf_counter_ns())
+
+
+def tail() -> str:
+    return "\n".join(traceback.format_exc().splitlines()[-TRACEBACK_LINES:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One file a workload: the same work for every tool."""
