@@ -79,6 +79,7 @@ class Training:
     workers: int  # number of ranks
     batch: int  # rows of the global batch, a multiple of workers
     optimizer: dict[str, float]  # lr, momentum, weight_decay of plain SGD
+    requested: dict[str, Any]  # every setting that changes the mathematics, as `RankLog.applied` must report it
     quality_steps: int  # steps trained with an evaluation every `quality_every`, before the warm-up
     quality_every: int
     warmup_steps: int
@@ -92,18 +93,6 @@ class Training:
     @property
     def steps(self) -> int:
         return self.quality_steps + self.warmup_steps + self.window_steps
-
-    @property
-    def requested(self) -> dict[str, Any]:
-        """The settings that change the mathematics, as `RankLog.applied` must report them back."""
-        return {
-            **self.optimizer,
-            "dampening": 0,
-            "nesterov": False,
-            "gradient_clipping": 0,
-            "averaging": "mean",
-            "precision": "float32",
-        }
 
     def run(self, rank: int, prepare: Prepare | None = None) -> RankLog:
         """Train as rank `rank` of `workers`, measured by our clock. Call it once, inside the rank."""

@@ -60,8 +60,7 @@ class Inputs:
         self.test = tensor("test_inputs"), tensor("test_targets")
         self.order = tensor("order")
         self.weights = {
-            path.stem.removeprefix("weight-"): tensor(path.stem)
-            for path in sorted(Path(folder).glob("weight-*.npy"))
+            path.stem.removeprefix("weight-"): tensor(path.stem) for path in sorted(Path(folder).glob("weight-*.npy"))
         }
 
     def batch(self, step: int, batch: int, part: int, parts: int) -> tuple[Any, Any]:

@@ -59,9 +59,7 @@ def train_rank(job: Training) -> RankLog:
 
     def prepare(model: Any, optimizer: Any) -> Any:
         hvd.broadcast_parameters(model.state_dict(), root_rank=0)
-        distributed = hvd.DistributedOptimizer(
-            optimizer, named_parameters=model.named_parameters(), op=hvd.Average
-        )
+        distributed = hvd.DistributedOptimizer(optimizer, named_parameters=model.named_parameters(), op=hvd.Average)
         return bare_step(model, distributed)
 
     log = job.run(hvd.rank(), prepare)

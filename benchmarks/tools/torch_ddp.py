@@ -30,7 +30,7 @@ def train(job: Training) -> Iterable[RankLog]:
         [
             *(sys.executable, "-m", "torch.distributed.run"),
             *("--nnodes", "1", "--nproc-per-node", str(job.workers)),
-            *("--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, "--rdzv-id", os.path.basename(job.scratch)),
+            *("--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, "--rdzv-id", "assay"),
             *("--module", __name__, str(job.save())),
         ],
         check=True,

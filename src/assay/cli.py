@@ -1,0 +1,314 @@
+"""The command line: a pipeline of small functions, one a command. Heavy modules are imported by what needs them.
+
+Exit codes: 0 done; 1 a trial that can run here was not ok (smoke, try); 2 usage, scenario or tool file;
+3 stored files; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay import __version__
+from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from assay.journal import Journal
+    from assay.selection import Layout, Options, Prepared
+    from assay.store import Archive
+
+PROFILES = ("smoke", "quick", "standard", "full")  # as assay.plan.PROFILES; importing it here would cost --help
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    sys.exit(run_command(sys.argv[1:] if argv is None else list(argv)))
+
+
+def run_command(argv: Sequence[str]) -> int:
+    """Run a command; returns its exit code. Errors of the user's are printed, never raised."""
+    options = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        return int(COMMANDS[options.command](options, list(argv)) or 0)
+    except AssayError as error:
+        print(f"assay: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nassay: interrupted; what was measured is kept: assay run --resume", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # such as `assay list runs | head`
+        sys.stderr.close()
+        return 0
+
+
+def terminate(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="assay", description="Measure candidate ML tools with identical work.")
+    top.add_argument("--version", action="version", version=f"assay {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="measure: build environments, run trials, seal results, write the report")
+    selection(run)
+    run.add_argument("--resume", nargs="?", const="", metavar="RUN", help="go on with RUN, or with the newest run")
+    run.add_argument("--dry-run", action="store_true", help="print the plan with an estimated duration, run nothing")
+    run.add_argument("--no-report", action="store_true", help="seal results without rendering a report")
+
+    report = commands.add_parser("report", help="render reports/latest from stored results")
+    report.add_argument("--run", action="append", default=[], help="runs to show; default: each scenario's newest")
+    report.add_argument("--output", type=Path, help="folder to write; default reports/latest")
+    report.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+    listing = commands.add_parser("list", help="list tools, scenarios or runs")
+    listing.add_argument("what", choices=("tools", "scenarios", "runs"))
+    folders(listing)
+
+    doctor = commands.add_parser("doctor", help="say what is missing on this machine and how to get it")
+    doctor.add_argument("--noise", action="store_true", help="measure this machine's noise; run it when it is idle")
+    folders(doctor)
+
+    attempt = commands.add_parser("try", help="one trial in the foreground, its records printed as they come")
+    attempt.add_argument("tool")
+    attempt.add_argument("scenario")
+    attempt.add_argument("--workers", type=positive, default=1)
+    attempt.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    attempt.add_argument("--python", help="an interpreter that is already provisioned")
+    attempt.add_argument("--cluster", help="address of a cluster that already runs")
+    folders(attempt)
+
+    new = commands.add_parser("new", help="write the file of a new tool")
+    new.add_argument("what", choices=("tool",))
+    new.add_argument("name")
+    new.add_argument("--folder", type=Path, help="default benchmarks/tools")
+
+    commands.add_parser("schema", help="print the JSON Schema of scenario files, for editors")
+    return top
+
+
+def selection(run: argparse.ArgumentParser) -> None:
+    run.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="names; default: all of them")
+    run.add_argument("--profile", choices=PROFILES, default="quick", help="how much is measured (default: quick)")
+    run.add_argument("--tool", action="append", default=[], metavar="NAME", help="only this tool (repeatable)")
+    run.add_argument("--device", action="append", default=[], choices=("cpu", "cuda"), help="only this device")
+    run.add_argument("--workers", action="append", default=[], type=positive, help="only this number of workers")
+    run.add_argument("--blocks", type=positive, help="instead of the profile's")
+    run.add_argument("--seed", type=int, help="of the order of trials; default: drawn, and stored")
+    run.add_argument("--python", help="an interpreter that is already provisioned, for all tools")
+    run.add_argument(
+        "--cluster", action="append", default=[], type=pair, metavar="TOOL=ADDRESS", help="attach to a running cluster"
+    )
+    folders(run)
+
+
+def folders(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--scenarios", dest="scenario_folder", default="scenarios", metavar="FOLDER")
+    command.add_argument(
+        "--tools", dest="tool_folders", action="append", default=[], metavar="FOLDER", help="more tools (repeatable)"
+    )
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def pair(text: str) -> tuple[str, str]:
+    name, separator, address = text.partition("=")
+    if not separator or not address:
+        raise argparse.ArgumentTypeError(f"{text!r} is not TOOL=ADDRESS, such as ray=127.0.0.1:6379")
+    return name, address
+
+
+def layout() -> Layout:
+    from assay.selection import Layout
+
+    return Layout.find(Path.cwd())
+
+
+def run_options(options: argparse.Namespace) -> Options:
+    from assay.selection import Options
+
+    return Options(
+        scenarios=tuple(options.scenarios),
+        tools=tuple(options.tool),
+        devices=tuple(options.device),
+        workers=tuple(options.workers),
+        profile=options.profile,
+        blocks=options.blocks,
+        seed=options.seed,
+        python=options.python,
+        cluster=tuple(options.cluster),
+        scenario_folder=options.scenario_folder,
+        tool_folders=("benchmarks/tools", *options.tool_folders),
+    )
+
+
+def command_run(options: argparse.Namespace, argv: list[str]) -> int:
+    from assay import selection
+
+    place = layout()
+    if options.dry_run:
+        return dry_run(selection.prepare(run_options(options), place), place)
+    from assay import run
+    from assay.progress import Progress
+
+    if options.resume is not None:
+        journal, prepared, chosen = run.resume(options.resume or None, place)
+    else:
+        journal, prepared = run.start(run_options(options), place, argv)
+        chosen = run_options(options)
+    progress = Progress(prepared.trials, guesses=earlier_walls(place))
+    progress.say(f"run {journal.run}: {len(prepared.trials)} trials, seed {prepared.seed}")
+    run.Run(journal, prepared, chosen, place, progress).execute(refresh=not options.no_report)
+    if not options.no_report:
+        render([journal.run], place.reports / "latest", place)
+        progress.say(f"report: {(place.reports / 'latest/index.html').relative_to(place.root)}")
+    progress.say(summary(journal))
+    return failures(journal) if chosen.profile == "smoke" else 0
+
+
+def summary(journal: Journal) -> str:
+    """ "42 trials: 40 ok, 2 unsupported"."""
+    from collections import Counter
+
+    counts = Counter(entry.outcome for entry in journal.entries() if not entry.name.startswith("reference"))
+    return (
+        f"{sum(counts.values())} trials: {', '.join(f'{count} {outcome}' for outcome, count in counts.most_common())}"
+    )
+
+
+def failures(journal: Journal) -> int:
+    """1 where a trial that can run here was not ok. What this machine lacks is no failure."""
+    return int(any(entry.outcome not in ("ok", "unsupported") for entry in journal.entries()))
+
+
+def earlier_walls(place: Layout) -> dict[str, float]:
+    """Seconds a trial took by case, from sealed runs."""
+    if not any(place.results.glob("runs/*.parquet")):
+        return {}
+    from assay import store
+
+    with store.query(store.survey(place.results)) as connection:
+        rows = connection.execute(
+            "SELECT scenario || '/' || label || '/' || device || '/' || workers, median(wall_ns) / 1e9 "
+            "FROM trials WHERE kind = 'trial' AND wall_ns IS NOT NULL GROUP BY 1"
+        ).fetchall()
+    return dict(rows)
+
+
+def dry_run(prepared: Prepared, place: Layout) -> int:
+    from assay.progress import Progress, duration
+
+    progress = Progress(prepared.trials, guesses=earlier_walls(place))
+    for one in prepared.trials:
+        print(f"{one.index:5} block {one.block + 1} position {one.position + 1:2} {one.case.name}")
+    total = sum(progress.expected(one) for one in prepared.trials)
+    print(f"{len(prepared.trials)} trials, seed {prepared.seed}, about {duration(total)} once environments are built")
+    return 0
+
+
+def render(runs: list[str], output: Path, place: Layout) -> list[str]:
+    from assay import report
+
+    return report.write(runs, output, place)
+
+
+def command_report(options: argparse.Namespace, argv: list[str]) -> int:
+    place = layout()
+    output = options.output or place.reports / "latest"
+    for fault in render(options.run, output, place):
+        print(f"assay: {fault}", file=sys.stderr)
+    if not options.quiet:
+        print(output / "index.html")
+    return 0
+
+
+def command_list(options: argparse.Namespace, argv: list[str]) -> int:
+    from assay import scenario, store, tool
+
+    place = layout()
+    if options.what == "tools":
+        known = tool.find([place.root / folder for folder in ("benchmarks/tools", *options.tool_folders)], place.root)
+        for one in known.values():
+            print(f"{one.name:16} {'+'.join(one.devices):9} {' '.join(one.capabilities):6} {one.title}: {one.summary}")
+    elif options.what == "scenarios":
+        for name, path in scenario.find(place.root / options.scenario_folder).items():
+            loaded = scenario.load(path, place.workloads)
+            print(f"{name:16} {loaded.capability:6} {loaded.workload:12} {loaded.title}: {loaded.question}")
+    else:
+        return list_runs(place, store.survey(place.results))
+    return 0
+
+
+def list_runs(place: Layout, archive: Archive) -> int:
+    from assay import store
+
+    with store.query(archive) as connection:
+        rows = connection.execute(
+            "SELECT run, any_value(profile), string_agg(DISTINCT scenario, ', ' ORDER BY scenario), any_value(commit), "
+            "(SELECT count(*) FROM trials WHERE trials.run = runs.run AND kind = 'trial'), "
+            "(SELECT count(*) FROM trials WHERE trials.run = runs.run AND kind = 'trial' AND outcome = 'ok') "
+            "FROM runs GROUP BY run ORDER BY run"
+        ).fetchall()
+    for run, profile, scenarios, commit, trials, right in rows:
+        print(f"{run} {profile:8} {right}/{trials} ok  {(commit or '')[:9]:9} {scenarios}")
+    for path in sorted(place.runs.glob("*/run.json")):
+        if path.parent.name not in archive.runs:
+            print(f"{path.parent.name} not sealed: assay run --resume {path.parent.name}")
+    for fault in archive.faults:
+        print(f"assay: {fault}", file=sys.stderr)
+    return 0
+
+
+def command_doctor(options: argparse.Namespace, argv: list[str]) -> int:
+    from assay import doctor
+
+    place = layout()
+    if options.noise:
+        return doctor.noise(place.calibration)
+    return doctor.check(place, ["benchmarks/tools", *options.tool_folders])
+
+
+def command_try(options: argparse.Namespace, argv: list[str]) -> int:
+    from assay import foreground
+
+    return foreground.attempt(options, layout())
+
+
+def command_new(options: argparse.Namespace, argv: list[str]) -> int:
+    from assay import template
+
+    place = layout()
+    path = template.write(options.name, options.folder or place.root / "benchmarks/tools")
+    print(f"{path}\nfill in the places marked with <...>, then: assay try {options.name} digits")
+    return 0
+
+
+def command_schema(options: argparse.Namespace, argv: list[str]) -> int:
+    import json
+
+    from assay import scenario
+
+    print(json.dumps(scenario.json_schema(), indent=2))
+    return 0
+
+
+COMMANDS = {
+    "run": command_run,
+    "report": command_report,
+    "list": command_list,
+    "doctor": command_doctor,
+    "try": command_try,
+    "new": command_new,
+    "schema": command_schema,
+}
+
+__all__ = ["main", "run_command"]

@@ -1,0 +1,212 @@
+"""The host: what it is, and how quiet it is right now."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+# Rule M54: five runs of a fixed pure-Python kernel of about 25 ms.
+KERNEL_RUNS = 5
+KERNEL_ROUNDS = 250_000
+# Rule M55, until `assay doctor --noise` has measured this machine when idle.
+DEFAULT_WALL_CV = 0.10
+DEFAULT_DRIFT = 0.06
+LEAST_CPU_SHARE = 0.95
+MOST_STEAL = 0.01
+
+
+def facts() -> dict[str, Any]:
+    """What is fixed about this machine; a fact that cannot be read is None."""
+    gpus = gpu_facts()
+    return {
+        "cpu": cpu_model(),
+        "architecture": platform.machine(),
+        "cores": psutil.cpu_count(logical=False),
+        "threads": psutil.cpu_count(),
+        "cpuset": cores(),
+        "cpu_limit": cgroup_cpu_limit(),
+        "numa_nodes": len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or None,
+        "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "turbo_off": read("/sys/devices/system/cpu/intel_pstate/no_turbo"),
+        "transparent_hugepages": chosen(read("/sys/kernel/mm/transparent_hugepage/enabled")),
+        "aslr": read("/proc/sys/kernel/randomize_va_space"),
+        "clocksource": read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        "memory_bytes": psutil.virtual_memory().total,
+        "memory_limit_bytes": cgroup_memory_limit(),
+        "hypervisor": "yes" if re.search(r"\bhypervisor\b", read("/proc/cpuinfo") or "") else None,
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "distribution": distribution(),
+        "python": platform.python_version(),
+        "gpus": gpus,
+    }
+
+
+def cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(psutil.cpu_count() or 1))
+
+
+def has_cuda() -> bool:
+    return bool(gpu_facts())
+
+
+def gpu_facts() -> list[dict[str, str]]:
+    """Name, memory, driver and clocks of every NVIDIA GPU; empty where there is none."""
+    program = shutil.which("nvidia-smi")
+    if not program:
+        return []
+    fields = ["name", "memory.total", "driver_version", "clocks.max.sm", "persistence_mode"]
+    asked = subprocess.run(
+        [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"], capture_output=True, text=True
+    )
+    if asked.returncode:
+        return []
+    return [dict(zip(fields, line.split(", "), strict=False)) for line in asked.stdout.splitlines() if line]
+
+
+def cpu_model() -> str | None:
+    for line in (read("/proc/cpuinfo") or "").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or None
+
+
+def distribution() -> str | None:
+    with contextlib.suppress(OSError):
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    return None
+
+
+def cgroup_cpu_limit() -> float | None:
+    """Cores' worth of time that the control group allows; None for no limit."""
+    if quota := (read("/sys/fs/cgroup/cpu.max") or "").split():
+        return None if quota[0] == "max" else int(quota[0]) / int(quota[1])
+    quota_us, period_us = read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    if quota_us and period_us and int(quota_us) > 0:
+        return int(quota_us) / int(period_us)
+    return None
+
+
+def cgroup_memory_limit() -> int | None:
+    text = read("/sys/fs/cgroup/memory.max") or read("/sys/fs/cgroup/memory/memory.limit_in_bytes")
+    if not text or text == "max" or int(text) > psutil.virtual_memory().total:
+        return None
+    return int(text)
+
+
+def read(path: str) -> str | None:
+    with contextlib.suppress(OSError):
+        return Path(path).read_text().strip()
+    return None
+
+
+def chosen(text: str | None) -> str | None:
+    """The bracketed one of "always [madvise] never"."""
+    match = re.search(r"\[(\w+)\]", text or "")
+    return match[1] if match else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Probe:
+    """How quiet the machine was at one moment."""
+
+    wall_ns: float  # median of the kernel's runs
+    wall_cv: float  # standard deviation over mean of the runs
+    cpu_share: float  # CPU over wall of the runs: below one, something else ran on this core
+    steal_s: float | None  # since boot, all cores: the hypervisor ran something else
+    pressure_us: int | None  # since boot: some task waited for a core (PSI)
+    load: float  # one-minute load average
+    at_s: float  # monotonic
+
+
+def probe() -> Probe:
+    walls, cpus = [], []
+    for _ in range(KERNEL_RUNS):
+        wall, cpu = time.perf_counter_ns(), time.thread_time_ns()
+        total = 0
+        for number in range(KERNEL_ROUNDS):
+            total += number & 7
+        walls.append(time.perf_counter_ns() - wall)
+        cpus.append(time.thread_time_ns() - cpu)
+    pressure = re.search(r"some .*total=(\d+)", read("/proc/pressure/cpu") or "")
+    return Probe(
+        wall_ns=statistics.median(walls),
+        wall_cv=statistics.stdev(walls) / statistics.mean(walls),
+        cpu_share=sum(cpus) / sum(walls),
+        steal_s=getattr(psutil.cpu_times(), "steal", None),
+        pressure_us=int(pressure[1]) if pressure else None,
+        load=os.getloadavg()[0],
+        at_s=time.monotonic(),
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Calibration:
+    """Limits of the noise gate: twice what the idle machine shows (rule M55)."""
+
+    wall_cv: float = DEFAULT_WALL_CV
+    drift: float = DEFAULT_DRIFT
+    measured: bool = False
+
+    @classmethod
+    def load(cls, path: Path) -> Calibration:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            fields = json.loads(path.read_text())
+            return cls(2 * fields["wall_cv"], 2 * fields["drift"], True)
+        return cls()
+
+
+def calibrate(path: Path, probes: int = 40) -> dict[str, float]:
+    """Measure the idle machine's noise; write it to `path`. The 95th percentile of each quantity."""
+    taken = [probe() for _ in range(probes)]
+    drifts = sorted(abs(after.wall_ns / before.wall_ns - 1) for before, after in itertools.pairwise(taken))
+    spreads = sorted(one.wall_cv for one in taken)
+    found = {
+        "wall_cv": spreads[int(0.95 * len(spreads))],
+        "drift": drifts[int(0.95 * len(drifts))],
+        "cpu_share": min(one.cpu_share for one in taken),
+        "probes": probes,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found))
+    return found
+
+
+def noise(before: Probe, after: Probe, limits: Calibration) -> list[str]:
+    """What was too noisy between two probes, each with value and limit; empty if nothing was."""
+    found = []
+    for name, one in (("before", before), ("after", after)):
+        if one.cpu_share < LEAST_CPU_SHARE:
+            found.append(f"kernel CPU/wall {one.cpu_share:.3f} < {LEAST_CPU_SHARE} {name}")
+        if one.wall_cv > limits.wall_cv:
+            found.append(f"kernel CV {one.wall_cv:.3f} > {limits.wall_cv:.3f} {name}")
+    drift = abs(after.wall_ns / before.wall_ns - 1)
+    if drift > limits.drift:
+        found.append(f"kernel drift {drift:.3f} > {limits.drift:.3f}")
+    if before.steal_s is not None and after.steal_s is not None:
+        steal = (after.steal_s - before.steal_s) / max(1e-9, after.at_s - before.at_s) / (psutil.cpu_count() or 1)
+        if steal > MOST_STEAL:
+            found.append(f"steal {steal:.3f} > {MOST_STEAL}")
+    return found
+
+
+def supports_trees() -> bool:
+    """Whether orphans of a trial can be brought home and reaped."""
+    return sys.platform == "linux"

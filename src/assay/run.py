@@ -1,0 +1,430 @@
+"""A run: one invocation, from scenarios to sealed results. Resumable at any trial."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import hashlib
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+import assay
+from assay import environment, machine, plan, runner, scenario, store, tree, trial
+from assay.environment import Environment
+from assay.errors import UsageError
+from assay.journal import Entry, Journal
+from assay.plan import Trial
+from assay.progress import Progress
+from assay.scenario import Scenario
+from assay.selection import REFERENCE_TOOL, Layout, Options, Prepared, prepare
+from assay.trial import Reference
+
+METHOD_VERSION = 1  # rows of different method versions are never mixed
+REPEATS = 2  # of a trial that the noise gate rejected (M14)
+REFERENCE_TIMEOUT = 3  # times a trial's: one process does the work of all ranks, after a pilot
+
+
+def start(options: Options, layout: Layout, argv: Sequence[str]) -> tuple[Journal, Prepared]:
+    """A new run's journal."""
+    prepared = prepare(options, layout)
+    if not prepared.trials:
+        raise UsageError("nothing to run: no scenario has the chosen tools; see assay list scenarios")
+    options = dataclasses.replace(options, seed=prepared.seed)
+    now = datetime.datetime.now(datetime.UTC)
+    commit, dirty = git_state(layout.root)
+    limits = machine.Calibration.load(layout.calibration)
+    header = {
+        "run": f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        "started_utc": now.isoformat(timespec="seconds"),
+        "assay": assay.__version__,
+        "method_version": METHOD_VERSION,
+        "commit": commit,
+        "dirty": dirty,
+        "profile": options.profile,
+        "seed": prepared.seed,
+        "argv": json.dumps(list(argv)),
+        "python": options.python,
+        "noise_gate": json.dumps(dataclasses.asdict(limits)),
+        "machine": json.dumps(machine.facts()),
+        "scenarios": [
+            {"scenario": one.name, "scenario_text": one.text, "scenario_digest": one.digest}
+            for one in prepared.scenarios
+        ],
+    }
+    journal = Journal.create(layout.runs, header)
+    journal.write("options", {**dataclasses.asdict(options), "digest": prepared.digest})
+    return journal, prepared
+
+
+def resume(name: str | None, layout: Layout) -> tuple[Journal, Prepared, Options]:
+    """A run that did not end. Raises UsageError where what it would run has changed since."""
+    journal = Journal.find(layout.runs, name)
+    stored = journal.read("options")
+    digest = stored.pop("digest")
+    stored["cluster"] = tuple((key, value) for key, value in stored["cluster"])
+    options = Options(**{key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()})
+    prepared = prepare(options, layout)
+    if prepared.digest != digest:
+        raise UsageError(
+            f"{journal.run}: scenarios or benchmarks/ have changed since it began, so its trials would not be alike; "
+            "restore them or start a new run"
+        )
+    if (layout.results / "runs" / f"{journal.run}.parquet").exists():
+        raise UsageError(f"{journal.run} is complete and sealed; start a new run")
+    tree.end_leftovers(journal.run, runner.GRACE_S)
+    journal.mend()
+    return journal, prepared, options
+
+
+class Run:
+    """The state of a run while it lasts."""
+
+    def __init__(
+        self, journal: Journal, prepared: Prepared, options: Options, layout: Layout, progress: Progress
+    ) -> None:
+        self.journal, self.prepared, self.options, self.layout = journal, prepared, options, layout
+        self.progress = progress
+        self.scenarios = {one.name: one for one in prepared.scenarios}
+        self.workload_options: dict[str, dict[str, Any]] = {}
+        self.inputs: dict[str, Path] = {}
+        self.environments: dict[str, Environment] = {}
+        self.references: dict[str, Reference | str] = {}  # by file name; a string says why there is none
+        self.limits = machine.Calibration.load(layout.calibration)
+        self.probe: machine.Probe | None = None
+        self.cuda = machine.has_cuda()
+
+    def execute(self, refresh: bool = True) -> None:
+        """Everything that is not done yet, then seal. An exception leaves a run that can be resumed."""
+        tree.become_subreaper()
+        with only_one(self.layout.state):
+            self.make_environments()
+            self.make_inputs()
+            done = list(self.journal.entries())
+            self.progress.resume(done)
+            remaining = remaining_trials(self.prepared.trials, done)
+            last_of_block = {(one.block, one.case.scenario): one.index for one in self.prepared.trials}
+            for one in remaining:
+                self.run_trial(one, done)
+                if refresh and last_of_block[one.block, one.case.scenario] == one.index and one is not remaining[-1]:
+                    refresh_report(self.layout, self.journal.run)
+            self.journal.write("inputs", self.input_digests)
+            store.seal(self.journal, self.layout.results, trial.utc())
+        self.progress.close()
+
+    def make_environments(self) -> None:
+        tools = list(self.prepared.tools.values())
+        if self.options.python:
+            self.environments = environment.provisioned(tools, Path(self.options.python))
+        else:
+            self.progress.say(f"building {len(tools)} environments in {self.layout.environments.name}/")
+            self.environments = environment.build_all(tools, self.layout.environments, self.progress.environment)
+        rows = [
+            {
+                "run": self.journal.run,
+                "tool": one.tool,
+                "outcome": one.outcome,
+                "error": one.error or None,
+                "remedy": one.remedy or None,
+                "python": one.python_version or None,
+                "digest": one.digest,
+                "build_s": one.build_s,
+                "size_bytes": one.size or None,
+                **package,
+            }
+            for one in self.environments.values()
+            for package in ([dataclasses.asdict(package) for package in one.packages] or [{"name": None}])
+        ]
+        for row in rows:
+            row["package"] = row.pop("name")
+        self.journal.write("environments", rows)
+
+    def make_inputs(self) -> None:
+        """The files that every tool of a scenario is given, made once and kept by digest of what makes them."""
+        self.input_digests: dict[str, dict[str, str]] = {}
+        makers = [self.layout.root / "benchmarks/inputs.py", *sorted(self.layout.workloads.glob("*.py"))]
+        code = hashlib.sha256(b"".join(path.read_bytes() for path in makers)).hexdigest()
+        for one in self.prepared.scenarios:
+            path = self.layout.workloads / f"{one.workload.replace('-', '_')}.py"
+            options = {**scenario.workload_options(path), **one.options}
+            source = ""
+            if "path" in options:
+                file = (self.layout.root / str(options["path"])).resolve()
+                options["path"] = str(file)
+                source = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+            key = plan.key(code=code, workload=one.workload, options=options, seed=one.seed, source=source)
+            folder = self.layout.state / "inputs" / key
+            if not folder.exists():
+                self.progress.say(f"{one.name}: making the inputs of {one.workload}")
+                make_input_folder(one, options, folder, self.layout.root, self.journal.run)
+            self.workload_options[one.name], self.inputs[one.name] = options, folder / "files"
+            self.input_digests[one.name] = json.loads((folder / "digests.json").read_text())
+        self.journal.write("inputs", self.input_digests)
+
+    def run_trial(self, one: Trial, done: list[Entry]) -> None:
+        """A trial and its repeats; each becomes a file and a line."""
+        for attempt in range(REPEATS + 1):
+            name = attempt_name(one, attempt)
+            if any(entry.name == name for entry in done):
+                continue
+            number = attempt * len(self.prepared.trials) + one.index
+            self.progress.begin(one, attempt)
+            with store.TrialFile(self.journal.path(name), number) as file:
+                row = self.trial_row(one, number, file)
+                row["attempt"] = attempt
+                file.finish(row)
+            entry = Entry(
+                name=name,
+                case=one.case.name,
+                outcome=outcome_word(row),
+                wall_s=row.get("wall_ns", 0) / 1e9,
+                throughput=throughput(row),
+            )
+            self.journal.append(entry)
+            self.progress.end(one, entry, row)
+            if entry.outcome != "invalid NOISE":
+                return
+
+    def trial_row(self, one: Trial, number: int, file: store.TrialFile) -> dict[str, Any]:
+        """Run one attempt, or say why it cannot be run."""
+        case = one.case
+        tool, built, question = (
+            self.prepared.tools[case.tool],
+            self.environments[case.tool],
+            self.scenarios[case.scenario],
+        )
+
+        def row(outcome: str, error: str) -> dict[str, Any]:
+            base = trial.base_row(one, number, built.digest if built.python else None, self.journal.run)
+            return base | {"outcome": outcome, "phase": "environment", "error": error}
+
+        if built.outcome != "ok":
+            return row(built.outcome, f"{built.error}\nremedy: {built.remedy}")
+        if case.device not in tool.devices:
+            return row("unsupported", f"{tool.title} is measured on {', '.join(tool.devices)} only")
+        if case.device == "cuda" and not self.cuda:
+            return row("unsupported", "this machine has no CUDA device (nvidia-smi lists none)")
+        reference = self.reference(one)
+        if isinstance(reference, str):
+            return row("error", f"there is no reference to check against: {reference}")
+        fields = trial.job(
+            case, question, self.workload_options[case.scenario], self.inputs[case.scenario], reference.window_steps
+        )
+        gate = self.options.profile != "smoke"
+        before = (self.probe or machine.probe()) if gate else None
+        measured = trial.execute(
+            one,
+            number,
+            question,
+            tool,
+            built,
+            self.layout.root,
+            fields,
+            reference,
+            self.journal.run,
+            file,
+            self.journal.folder / "logs" / f"{number}.log",
+            self.progress.phase,
+        )
+        if before:
+            # One probe serves two trials: the end of this one and the start of the next.
+            after = self.probe = machine.probe()
+            measured |= trial.noise_fields(before, after)
+            found = machine.noise(before, after, self.limits)
+            if measured["outcome"] == "ok" and found:
+                measured |= {"outcome": "invalid", "codes": "NOISE", "error": "; ".join(found)}
+        return measured
+
+    def reference(self, one: Trial) -> Reference | str:
+        """The trace that a case is checked against, made in the baseline's environment when first needed."""
+        case, question = one.case, self.scenarios[one.case.scenario]
+        name = "reference-" + plan.key(
+            scenario=case.scenario, device=case.device, workers=case.workers, batch=case.batch
+        )
+        if name not in self.references:
+            if not self.journal.path(name).exists():
+                self.make_reference(name, one, question)
+                self.probe = None
+            self.references[name] = read_reference(self.journal.path(name))
+        return self.references[name]
+
+    def make_reference(self, name: str, one: Trial, question: Scenario) -> None:
+        tool = question.measure.baseline or REFERENCE_TOOL
+        built = self.environments[tool]
+        case = dataclasses.replace(one.case, label="reference", tool=tool, control=False, address=None, settings={})
+        number = (REPEATS + 1) * len(self.prepared.trials) + len(self.references)
+        row = trial.base_row(dataclasses.replace(one, case=case), number, built.digest, self.journal.run)
+        row["kind"] = "reference"
+        self.progress.say(f"{case.scenario}: reference with {case.workers} gradient chunks")
+        with store.TrialFile(self.journal.path(name), number) as file:
+            if built.python is None:
+                row |= {"outcome": "environment", "error": f"{tool}: {built.error}"}
+            else:
+                row |= self.run_reference(case, question, built.python, file, number)
+            file.finish(row)
+        entry = Entry(name=name, case=case.name, outcome=row["outcome"], wall_s=row.get("wall_ns", 0) / 1e9)
+        self.journal.append(entry)
+
+    def run_reference(
+        self, case: plan.Case, question: Scenario, python: Path, file: store.TrialFile, number: int
+    ) -> dict[str, Any]:
+        sink = trial.Sink(file)
+        fields = trial.job(
+            case,
+            question,
+            self.workload_options[case.scenario],
+            self.inputs[case.scenario],
+            question.measure.window.steps,
+        )
+        limits = trial.limits(question)
+        with trial.scratch_folder() as scratch:
+            ending = runner.run(
+                runner.Launch(
+                    python=python,
+                    request={
+                        "action": "reference",
+                        "chunks": case.workers,
+                        "at_least_s": question.measure.window.at_least,
+                        "job": {**fields, "scratch": str(scratch)},
+                    },
+                    scratch=scratch,
+                    environment=runner.environment(
+                        python, scratch, [self.layout.root], self.journal.run, trial.THREADS
+                    ),
+                ),
+                dataclasses.replace(
+                    limits,
+                    timeout_s=REFERENCE_TIMEOUT * limits.timeout_s,
+                    launch_s=REFERENCE_TIMEOUT * limits.timeout_s,
+                ),
+                sink,
+                self.progress.phase,
+            )
+            trial.keep_log(scratch, self.journal.folder / "logs" / f"{number}.log")
+        row = trial.ending_fields(ending, sink.ranks)
+        if sink.pilot:
+            row["window_steps"] = sink.pilot.window_steps
+        return row
+
+
+def read_reference(path: Path) -> Reference | str:
+    row = store.trial_row(path)
+    if row["outcome"] != "ok":
+        return f"{row['outcome']}: {row['error']}\n{row.get('log_tail') or ''}".strip()
+    samples = pq.read_table(path, columns=["metric", "value"])
+    losses = [
+        value
+        for metric, value in zip(samples["metric"].to_pylist(), samples["value"].to_pylist(), strict=True)
+        if metric == "loss"
+    ]
+    return Reference(row["window_steps"], tuple(losses))
+
+
+def make_input_folder(one: Scenario, options: dict[str, Any], folder: Path, root: Path, mark: str) -> None:
+    """Make inputs in the harness's own environment. Raises UsageError with the workload's own message."""
+    python = Path(sys.executable)
+    digests: dict[str, str] = {}
+
+    def take(record: Any) -> None:
+        if hasattr(record, "files"):
+            digests.update(record.files)
+
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "files").mkdir(parents=True)
+    with trial.scratch_folder() as scratch:
+        ending = runner.run(
+            runner.Launch(
+                python=python,
+                request={
+                    "action": "inputs",
+                    "workload": one.workload,
+                    "options": options,
+                    "seed": one.seed,
+                    "folder": str(partial / "files"),
+                },
+                scratch=scratch,
+                environment=runner.environment(python, scratch, [root], mark, trial.THREADS),
+            ),
+            trial.limits(one),
+            take,
+            lambda phase: None,
+        )
+    if ending.outcome != "ok":
+        shutil.rmtree(partial, ignore_errors=True)
+        raise UsageError(
+            f"{one.name}: the inputs of {one.workload} cannot be made: {ending.error.removeprefix('ValueError: ')}"
+        )
+    (partial / "digests.json").write_text(json.dumps(digests))
+    partial.rename(folder)
+
+
+def remaining_trials(trials: Sequence[Trial], done: Sequence[Entry]) -> list[Trial]:
+    """Trials of the plan that are not finished: without a line, or rejected with repeats left."""
+    outcomes = {entry.name: entry.outcome for entry in done}
+
+    def finished(one: Trial) -> bool:
+        for attempt in range(REPEATS + 1):
+            outcome = outcomes.get(attempt_name(one, attempt))
+            if outcome is None:
+                return False
+            if outcome != "invalid NOISE":
+                return True
+        return True
+
+    return [one for one in trials if not finished(one)]
+
+
+def attempt_name(one: Trial, attempt: int) -> str:
+    return f"{one.index}.{attempt}" if attempt else str(one.index)
+
+
+def outcome_word(row: Mapping[str, Any]) -> str:
+    return f"{row['outcome']} {row['codes']}" if row.get("codes") else str(row["outcome"])
+
+
+def throughput(row: Mapping[str, Any]) -> float | None:
+    """Samples a second of a right answer, for progress; reports take it from the stored columns."""
+    if row["outcome"] == "ok" and row.get("window_ns"):
+        return float(row["samples"] / row["window_ns"] * 1e9)
+    return None
+
+
+@contextlib.contextmanager
+def only_one(state: Path) -> Iterator[None]:
+    """Two runs at once would measure each other. Raises UsageError where one is going on."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another run is going on here ({state / 'lock'} is held); wait for it") from None
+        yield
+
+
+def git_state(root: Path) -> tuple[str | None, bool | None]:
+    """Commit, and whether files that take part differ from it."""
+    git = shutil.which("git")
+    if not git:
+        return None, None
+    commit = subprocess.run([git, "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
+    if commit.returncode:
+        return None, None
+    parts = ["src", "benchmarks", "scenarios", "pyproject.toml"]
+    status = subprocess.run([git, "status", "--porcelain", "--", *parts], cwd=root, capture_output=True, text=True)
+    return commit.stdout.strip(), bool(status.stdout.strip())
+
+
+def refresh_report(layout: Layout, run: str) -> None:
+    """Render in a process of its own: plotting would leave the engine larger for the trials to come."""
+    command = [sys.executable, "-m", "assay", "report", "--run", run, "--quiet"]
+    subprocess.run(command, cwd=layout.root, check=False)

@@ -1,0 +1,107 @@
+"""The process tree of a trial: found, counted, ended and reaped, whatever it forked and however it re-parented.
+
+On Linux the engine is a child subreaper, so an orphan comes home to it instead of to init. While a trial
+runs, everything below the engine that was not there before is the trial's; parent ids alone would lose
+daemons. Elsewhere the tree is what can be reached from the worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+
+import psutil
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+POLL_S = 0.02  # while waiting for an end; nothing is measured then
+MARK = "ASSAY_RUN"  # in the environment of everything that a run starts
+
+
+def become_subreaper() -> bool:
+    """Make orphans below this process its own children. False where the system cannot."""
+    if sys.platform != "linux":
+        return False
+    return ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+class Tree:
+    """Everything that a trial's worker started. Make it right before the worker is spawned."""
+
+    def __init__(self) -> None:
+        self.engine = psutil.Process()
+        self.before = {process.pid for process in self.engine.children(recursive=True)}
+        self.root: int | None = None
+        self.exit_status: int | None = None  # of the root, as os.waitstatus_to_exitcode gives it
+        self.cpu_s = 0.0  # user and system seconds of every reaped process and of what it had reaped
+
+    def processes(self) -> list[psutil.Process]:
+        """What is alive of the tree; zombies are reaped on the way where they are ours."""
+        found = []
+        for process in self.engine.children(recursive=True):
+            if process.pid in self.before:
+                continue
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    if process.ppid() == self.engine.pid:
+                        self.reap(process.pid)
+                else:
+                    found.append(process)
+        return found
+
+    def reap(self, pid: int) -> None:
+        """Collect an ended child, with what it used."""
+        with contextlib.suppress(ChildProcessError):
+            reaped, status, usage = os.wait4(pid, os.WNOHANG)
+            if reaped:
+                self.cpu_s += usage.ru_utime + usage.ru_stime
+                if reaped == self.root:
+                    self.exit_status = os.waitstatus_to_exitcode(status)
+
+    def wait(self, seconds: float) -> list[psutil.Process]:
+        """Wait until nothing is left, at most `seconds`; returns what is left."""
+        deadline = time.monotonic() + seconds
+        while (left := self.processes()) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return left
+
+    def end(self, grace_s: float) -> None:
+        """TERM to the whole tree, KILL to what is left after `grace_s`, until nothing is."""
+        signal_all(self.processes(), signal.SIGTERM)
+        left = self.wait(grace_s)
+        while left:
+            # Again and again: a process may fork between being listed and being killed.
+            signal_all(left, signal.SIGKILL)
+            left = self.wait(grace_s)
+
+
+def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process.send_signal(number)
+
+
+def names(processes: Iterable[psutil.Process]) -> list[str]:
+    """Names of the processes that still exist."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(process.name())
+    return found
+
+
+def end_leftovers(run: str, grace_s: float) -> int:
+    """End what a killed engine left of its run, found by the mark in its environment; returns how many."""
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == run:
+                left.append(process)
+    signal_all(left, signal.SIGTERM)
+    _, alive = psutil.wait_procs(left, timeout=grace_s)
+    signal_all(alive, signal.SIGKILL)
+    return len(left)
