@@ -29,7 +29,7 @@ def bare_step(model: Any, optimizer: Any) -> Any:
     """The plain optimiser step of one process; what a wrapped model or optimizer needs is often just this."""
 
     def step(inputs: Any, targets: Any) -> Any:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss = model(inputs, targets)
         loss.backward()
         optimizer.step()
@@ -47,7 +47,7 @@ def chunked_step(chunks: int) -> Prepare:
 
     def prepare(model: Any, optimizer: Any) -> Any:
         def step(inputs: Any, targets: Any) -> Any:
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             losses = []
             for part_inputs, part_targets in zip(inputs.chunk(chunks), targets.chunk(chunks), strict=True):
                 loss = model(part_inputs, part_targets) / chunks
@@ -194,9 +194,9 @@ def settle(job: Training, rank: int) -> None:
 
     if job.cores and hasattr(os, "sched_setaffinity"):
         # Every thread, not only this one: a launcher's communication threads may exist already.
-        for thread in os.listdir("/proc/self/task"):
+        for thread in Path("/proc/self/task").iterdir():
             with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(int(thread), {job.cores[rank]})
+                os.sched_setaffinity(int(thread.name), {job.cores[rank]})
     torch.set_num_threads(job.threads)
     if torch.get_num_interop_threads() != job.threads:
         # torch refuses once parallel work has begun; what the rank really has is in its facts.

@@ -117,17 +117,32 @@ ACTIONS: dict[str, Callable[[dict[str, Any], Wire], None]] = {
 }
 
 
-def stop_at_end_of_input() -> None:
-    """Engine gone or stop asked for: end, so that the launcher's own clean-up can run."""
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+def take_input() -> int:
+    """Move standard input to a descriptor that children do not inherit; the tool gets an empty one.
+
+    A thread that waits in `sys.stdin` would hold its lock, and a forked child would wait for that lock forever.
+    """
+    descriptor = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    return descriptor
+
+
+def stop_at_end_of_input(descriptor: int) -> None:
+    """Engine gone or stop asked for: end with everything in this session's process group."""
+    while os.read(descriptor, 4096):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGTERM)
 
 
 def main() -> None:
     wire = Wire(int(sys.argv[1]))
     wire.send("hello", protocol=PROTOCOL, python=sys.version.split()[0], pid=os.getpid(), at_ns=time.perf_counter_ns())
-    request = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=stop_at_end_of_input, daemon=True).start()
+    descriptor = take_input()
+    with os.fdopen(os.dup(descriptor), "rb") as lines:
+        request = json.loads(lines.readline())
+    threading.Thread(target=stop_at_end_of_input, args=[descriptor], daemon=True).start()
     try:
         ACTIONS[request["action"]](request, wire)
     except contract.Unsupported as reason:

@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.contract import RankLog, Training
@@ -30,7 +31,9 @@ def train(job: Training) -> Iterable[RankLog]:
         [
             *(sys.executable, "-m", "torch.distributed.run"),
             *("--nnodes", "1", "--nproc-per-node", str(job.workers)),
-            *("--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, "--rdzv-id", "assay"),
+            *("--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint),
+            # A rendezvous that others hold closes with its job, so each job has a name of its own.
+            *("--rdzv-id", Path(job.scratch).parent.name),
             *("--module", __name__, str(job.save())),
         ],
         check=True,

@@ -111,7 +111,8 @@ def prepare(options: Options, layout: Layout) -> Prepared:
         matrix = one.matrix.model_copy(update={"tools": [*one.matrix.tools, *asked]})
         one = one.model_copy(update={"matrix": matrix, "cluster": {**one.cluster, **dict(options.cluster)}})
         one = plan.restrict(one, options.tools, options.devices, options.workers)
-        if one.matrix.tools:
+        # A scenario that is named runs in any profile; else its file says in which.
+        if one.matrix.tools and (options.scenarios or options.profile in one.profiles):
             chosen.append(plan.profiled(one, options.profile, options.blocks))
     faults = [f"{one.name}: {key}: {message}" for one in chosen for key, message in scenario.cross_faults(one)]
     if faults:

@@ -1,0 +1,146 @@
+"""A page as data, and its two renderings. Tables and text are escaped here and nowhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+
+from assay.figures import Figure
+
+PAGES = Path(__file__).parent / "pages"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Heading:
+    text: str
+    level: int = 2
+
+    @property
+    def anchor(self) -> str:
+        return re.sub(r"[^a-z0-9]+", "-", self.text.lower()).strip("-")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Text with `code`, **strong** and [links](target)."""
+
+    text: str
+    kind: str = ""  # "", "lead", "warning"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Items:
+    entries: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Code:
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Table:
+    """Cells are text; a column whose cells begin with digits is set flush right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Picture:
+    figure: Figure
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Details:
+    summary: str
+    parts: Sequence[Part]
+
+
+Part = Heading | Paragraph | Items | Code | Table | Picture | Details
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    path: str  # relative to the report's folder
+    title: str
+    parts: Sequence[Part]
+
+
+def inline(text: str) -> str:
+    """The inline marks of `Paragraph` as HTML; everything else is escaped."""
+    escaped = html.escape(text, quote=False)
+    escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
+    escaped = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", escaped)
+    return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", r'<a href="\2">\1</a>', escaped)
+
+
+def numeric(table: Table, column: int) -> bool:
+    cells = [row[column] for row in table.rows if row[column] not in ("", "-")]
+    return bool(cells) and all(re.match(r"[-+]?[\d.]", cell) for cell in cells)
+
+
+def render_html(page: Page, pages: Sequence[Page]) -> str:
+    """The whole page; needs no other file."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    depth = page.path.count("/")
+    return environment.get_template("page.html").render(
+        page=page,
+        pages=pages,
+        up="../" * depth,
+        style=(PAGES / "page.css").read_text(),
+        script=(PAGES / "page.js").read_text(),
+        inline=inline,
+        numeric=numeric,
+        kind=lambda part: type(part).__name__,
+    )
+
+
+def render_markdown(parts: Sequence[Part], figures: str) -> str:
+    """The parts as Markdown, with figures as PNG files in the folder `figures`."""
+    lines: list[str] = []
+    for part in parts:
+        match part:
+            case Heading():
+                lines += [f"{'#' * part.level} {part.text}", ""]
+            case Paragraph():
+                lines += [("> " if part.kind == "warning" else "") + part.text, ""]
+            case Items():
+                lines += [*(f"- {entry}" for entry in part.entries), ""]
+            case Code():
+                lines += ["```", part.text, "```", ""]
+            case Table():
+                lines += markdown_table(part)
+            case Picture():
+                alt = part.figure.alt.replace("[", "(").replace("]", ")")
+                lines += [f"![{alt}]({figures}/{part.figure.name}.png)", "", part.caption, ""]
+            case Details():
+                lines += [f"**{part.summary}**", "", render_markdown(part.parts, figures)]
+    return "\n".join(lines)
+
+
+def markdown_table(table: Table) -> list[str]:
+    def cell(text: str) -> str:
+        return text.replace("|", "\\|").replace("\n", " ")
+
+    rule = ["---:" if numeric(table, column) else "---" for column in range(len(table.columns))]
+    return [
+        *([f"{table.caption}", ""] if table.caption else []),
+        f"| {' | '.join(map(cell, table.columns))} |",
+        f"| {' | '.join(rule)} |",
+        *(f"| {' | '.join(map(cell, row))} |" for row in table.rows),
+        "",
+    ]

@@ -1,0 +1,333 @@
+"""Figures: numbers in, SVG and PNG out. The same numbers give the same bytes.
+
+Okabe-Ito colours, one a tool on all pages, with a marker each; text stays text and takes the page's colour.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Plot
+
+from assay.statistics import Comparison, Estimate
+
+# Okabe & Ito 2008, "Color Universal Design"; black and yellow left out, as one page theme or the other hides them.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8A6FDF")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GREY = "#888888"
+# In SVG replaced by `currentColor`, so that one figure suits a light and a dark page; dark enough for PNG on white.
+INK = "#123456"
+
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "assay",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": GREY,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawn figure: inline SVG for pages, a PNG for Markdown."""
+
+    name: str  # file stem, unique in a report
+    title: str
+    alt: str  # the figure in words, from the same numbers
+    svg: str
+    png: bytes
+
+
+class Palette:
+    """One colour and marker a label, the same on all pages; beyond the seventh all are grey."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.place = {label: index for index, label in enumerate(sorted(set(labels)))}
+
+    def colour(self, label: str) -> str:
+        index = self.place.get(label, len(COLOURS))
+        return COLOURS[index] if index < len(COLOURS) else GREY
+
+    def marker(self, label: str) -> str:
+        index = self.place.get(label, len(MARKERS))
+        return MARKERS[index % len(MARKERS)]
+
+
+def canvas(width: float, height: float, columns: int = 1) -> tuple[Plot, list[Axes]]:
+    with matplotlib.rc_context(STYLE):
+        plot, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
+    return plot, list(axes[0])
+
+
+def finish(plot: Plot, name: str, title: str, alt: str) -> Figure:
+    with matplotlib.rc_context(STYLE):
+        # Lay out once: each format would do it again, which takes longer than drawing.
+        plot.draw_without_rendering()
+        plot.set_layout_engine("none")
+        svg = io.StringIO()
+        plot.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        png = io.BytesIO()
+        plot.savefig(png, format="png", dpi=144, facecolor="white", metadata={"Software": None})
+    plt.close(plot)
+    return Figure(name, title, alt, inline(svg.getvalue(), name, alt), png.getvalue())
+
+
+def inline(svg: str, name: str, alt: str) -> str:
+    """An `svg` element for a page: no prologue, ids of its own, the page's text colour."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r'\b(id="|url\(#|xlink:href="#|href="#)', rf"\g<1>{name}-", body)
+    body = body.replace(INK, "currentColor")
+    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r'<svg ([^>]*?)height="[^"]*" ([^>]*?)width="[^"]*"', r"<svg \1\2", body)
+    escaped = alt.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return body.replace("<svg ", f'<svg role="img" aria-label="{escaped}" ', 1).strip()
+
+
+def bounds(estimate: Estimate) -> list[list[float]]:
+    """Error-bar lengths; none where there is no interval."""
+    if estimate.low is None or estimate.high is None:
+        return [[0.0], [0.0]]
+    return [[estimate.value - estimate.low], [estimate.high - estimate.value]]
+
+
+def dots(
+    name: str,
+    title: str,
+    unit: str,
+    rows: Sequence[tuple[str, str, Estimate, Sequence[float]]],
+    failed: Sequence[tuple[str, str]],
+    palette: Palette,
+) -> Figure:
+    """Rows of (case name, label, estimate, every trial), sorted by the caller; failed cases as text rows."""
+    total = len(rows) + len(failed)
+    plot, (axes,) = canvas(8, 0.9 + 0.32 * max(total, 1))
+    for place, (_, label, estimate, values) in enumerate(rows):
+        colour = palette.colour(label)
+        axes.plot(values, [place] * len(values), "|", color=colour, alpha=0.6, markersize=9)
+        axes.errorbar(
+            [estimate.value],
+            [place],
+            xerr=bounds(estimate),
+            fmt=palette.marker(label),
+            color=colour,
+            capsize=3,
+            markersize=6,
+        )
+        axes.annotate(
+            f"{estimate.value:,.4g}  n={estimate.n}",
+            (max([estimate.high or estimate.value, *values]), place),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=INK,
+        )
+    for place, (_, reason) in enumerate(failed, len(rows)):
+        axes.text(0.01, place, reason, transform=axes.get_yaxis_transform(), va="center", fontsize=9, color=INK)
+    axes.set_yticks(range(total), [row[0] for row in rows] + [row[0] for row in failed])
+    axes.set_ylim(total - 0.5, -0.5)
+    axes.set_xlim(left=0, right=max((max([row[2].high or 0, *row[3]]) for row in rows), default=1) * 1.25)
+    axes.set_xlabel(unit)
+    axes.grid(axis="x")
+    alt = f"{title}. " + "; ".join(f"{row[0]} {interval_text(row[2])} {unit}" for row in rows)
+    return finish(plot, name, title, alt + "".join(f"; {case}: {reason}" for case, reason in failed))
+
+
+def scaling(
+    name: str, title: str, series: Mapping[str, Mapping[int, Estimate]], baseline: str, palette: Palette, cores: int
+) -> Figure:
+    """Speed-up and efficiency against workers; `series` maps a label to workers to speed-up over the baseline."""
+    plot, (speedup, efficiency) = canvas(8, 3.4, 2)
+    counts = sorted({count for points in series.values() for count in points})
+    speedup.plot(counts, counts, "--", color=GREY, label="ideal")
+    efficiency.axhline(1, linestyle="--", color=GREY)
+    spread = 0.05 / max(1, len(series))
+    for index, (label, points) in enumerate(sorted(series.items())):
+        shift = 1 + (index - len(series) / 2) * spread
+        for axes, scale in ((speedup, False), (efficiency, True)):
+            places = sorted(points)
+            values = [points[count].value / (count if scale else 1) for count in places]
+            low = [bounds(points[count])[0][0] / (count if scale else 1) for count in places]
+            high = [bounds(points[count])[1][0] / (count if scale else 1) for count in places]
+            axes.errorbar(
+                [count * shift for count in places],
+                values,
+                yerr=[low, high],
+                fmt=f"{palette.marker(label)}-",
+                color=palette.colour(label),
+                label=label if not scale else None,
+                capsize=2,
+                markersize=5,
+                linewidth=1,
+            )
+    for axes, word in ((speedup, f"speed-up over {baseline}"), (efficiency, "efficiency")):
+        axes.set_xticks(counts, [f"{count}{'*' if count > cores else ''}" for count in counts])
+        axes.set_xlabel("workers" + (" (* more than cores)" if max(counts, default=0) > cores else ""))
+        axes.set_ylabel(word)
+        axes.set_ylim(bottom=0)
+        axes.grid()
+    plot.legend(loc="outside right center", fontsize=8)
+    alt = f"{title}. " + "; ".join(
+        f"{label}: " + ", ".join(f"{interval_text(points[count])} at {count}" for count in sorted(points))
+        for label, points in sorted(series.items())
+    )
+    return finish(plot, name, title, alt)
+
+
+def stacked(name: str, title: str, unit: str, rows: Sequence[tuple[str, Mapping[str, float]]]) -> Figure:
+    """Horizontal bars of parts; the parts' order is that of the first row that has them."""
+    plot, (axes,) = canvas(8, 1.2 + 0.3 * max(len(rows), 1))
+    parts = list(dict.fromkeys(part for _, values in rows for part in values))
+    left = [0.0] * len(rows)
+    for index, part in enumerate(parts):
+        values = [row.get(part, 0.0) for _, row in rows]
+        colour = COLOURS[index] if index < len(COLOURS) else GREY
+        axes.barh(range(len(rows)), values, left=left, color=colour, label=part, height=0.7)
+        left = [start + value for start, value in zip(left, values, strict=True)]
+    for place, total in enumerate(left):
+        axes.annotate(
+            f"{total:,.3g}", (total, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
+        )
+    axes.set_yticks(range(len(rows)), [case for case, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(right=max(left, default=1) * 1.1 or 1)
+    axes.set_xlabel(unit)
+    axes.grid(axis="x")
+    plot.legend(loc="outside upper center", ncols=min(5, len(parts) or 1), fontsize=8)
+    alt = f"{title}. " + "; ".join(
+        f"{case}: " + ", ".join(f"{part} {value:.3g}" for part, value in values.items()) for case, values in rows
+    )
+    return finish(plot, name, title, f"{alt} ({unit})")
+
+
+def lines(
+    name: str,
+    title: str,
+    labels: tuple[str, str],
+    series: Mapping[str, tuple[str, Sequence[tuple[float, float]]]],
+    target: float | None,
+    palette: Palette,
+) -> Figure:
+    """`series` maps a case name to its label and points; `labels` are those of the axes."""
+    plot, (axes,) = canvas(8, 3.6)
+    for case, (label, points) in series.items():
+        axes.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            marker=palette.marker(label),
+            linestyle="-" if case.endswith("×1") else "--",
+            color=palette.colour(label),
+            markersize=3,
+            linewidth=1,
+            label=case,
+        )
+    if target is not None:
+        axes.axhline(target, linestyle=":", color=GREY, label=f"target {target}")
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.grid()
+    plot.legend(loc="outside right center", fontsize=7)
+    ends = "; ".join(
+        f"{case} ends at {points[-1][1]:.4g} after {points[-1][0]:.3g} s" for case, (_, points) in series.items()
+    )
+    return finish(plot, name, title, f"{title}. {ends}")
+
+
+def forest(
+    name: str,
+    title: str,
+    rows: Sequence[tuple[str, str, Comparison]],
+    margin: float,
+    floor: float,
+    base: str,
+    palette: Palette,
+) -> Figure:
+    """Paired ratios with the equivalence zone and the noise floor; rows of (case name, label, comparison)."""
+    plot, (axes,) = canvas(8, 1.1 + 0.32 * max(len(rows), 1))
+    axes.axvspan(1 / (1 + margin), 1 + margin, color=GREY, alpha=0.18, linewidth=0)
+    axes.axvline(1, color=GREY, linewidth=1)
+    for place, (_, label, comparison) in enumerate(rows):
+        ratio = comparison.ratio
+        axes.errorbar(
+            [ratio.value],
+            [place],
+            xerr=bounds(ratio),
+            fmt=palette.marker(label),
+            color=palette.colour(label),
+            capsize=3,
+            markersize=6,
+        )
+        axes.annotate(
+            comparison.word,
+            (ratio.high or ratio.value, place),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    axes.set_yticks(range(len(rows)), [row[0] for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xmargin(0.25)
+    axes.set_xlabel(f"throughput relative to {base} (grey: within {margin:.0%}; A/A floor {floor:.1%})")
+    axes.grid(axis="x")
+    alt = f"{title}. " + "; ".join(f"{row[0]} {interval_text(row[2].ratio)}: {row[2].word}" for row in rows)
+    return finish(plot, name, title, alt)
+
+
+def repeats(
+    name: str, title: str, series: Mapping[str, tuple[str, Sequence[tuple[int, float]]]], palette: Palette
+) -> Figure:
+    """Every trial in order of execution, relative to its case's geometric mean."""
+    plot, (axes,) = canvas(8, 3.2)
+    for case, (label, points) in series.items():
+        axes.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            palette.marker(label),
+            color=palette.colour(label),
+            markersize=4,
+            alpha=0.8,
+            label=case,
+        )
+    axes.axhline(1, color=GREY, linewidth=1)
+    axes.set_xlabel("trial, in order of execution")
+    axes.set_ylabel("throughput / the case's mean")
+    axes.grid()
+    plot.legend(loc="outside right center", fontsize=7)
+    everything = [y for _, points in series.values() for _, y in points]
+    alt = f"{title}. {len(everything)} trials between {min(everything, default=1):.3f} and {max(everything, default=1):.3f}"
+    return finish(plot, name, title, f"{alt} of their case's mean")
+
+
+def interval_text(estimate: Estimate) -> str:
+    """ "12.3 [11.9, 12.8], n = 10"."""
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:,.4g}, n = {estimate.n}"
+    return f"{estimate.value:,.4g} [{estimate.low:,.4g}, {estimate.high:,.4g}], n = {estimate.n}"
+
+
+def save(figures: Sequence[Figure], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for figure in figures:
+        (folder / f"{figure.name}.png").write_bytes(figure.png)

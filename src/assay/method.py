@@ -1,0 +1,86 @@
+"""The rules of measurement in force, as the method page prints them, and what to do about a failure."""
+
+from __future__ import annotations
+
+RULES = (
+    ("Clock", "Durations are monotonic (perf_counter_ns). The loop and the clock are assay's; a tool returns no time."),
+    ("Trial", "One case in one fresh process tree is the unit of replication: one number a trial and metric."),
+    (
+        "Phases",
+        "import, launch (every rank in the loop), warm-up, window, teardown (no process left); they sum to the wall time.",
+    ),
+    (
+        "Inside a step",
+        "Fetching the batch, forward, backward, gradient exchange, update. Losses stay on the device until the window closes.",
+    ),
+    (
+        "Ranks",
+        "Throughput is the work of all ranks over latest window end minus earliest window start; a step's time is the slowest rank's.",
+    ),
+    (
+        "Blocks",
+        "Each block holds every case once, in an order drawn from the run's seed; comparisons are paired by block.",
+    ),
+    (
+        "A/A control",
+        "One tool runs under a second name. Its ratio to itself is the noise floor; a miss stops verdicts.",
+    ),
+    ("Blocks a profile", "smoke 1, quick 3, standard 7, full 10. Below 5 no interval and no verdict."),
+    (
+        "Interval",
+        "Geometric mean of per-block ratios with the paired t interval on their logs, 95 %; a percentile bootstrap of the "
+        "ratio of medians must agree on a verdict.",
+    ),
+    (
+        "Verdict",
+        "Equivalent: the interval lies within 5 % and TOST p < 0.05. Faster or slower: outside the noise floor and p < 0.05. "
+        "Else undecided. p values are adjusted by Holm's method over the table.",
+    ),
+    (
+        "Check",
+        "The whole loss trace within 1e-4 of a single process with the same gradient chunks; equal final weights on all "
+        "ranks; settings read back as applied. No check, no number.",
+    ),
+    (
+        "Threads and cores",
+        "One compute thread a rank, one core pinned to each where there are enough; recorded as the rank sees them.",
+    ),
+    (
+        "Noise gate",
+        "Before and after each trial a fixed kernel is timed: CPU/wall at least 0.95, spread and drift at most twice what "
+        "the idle machine showed (10 % and 6 % until measured). A miss is repeated in its block, at most twice.",
+    ),
+    (
+        "Resources",
+        "CPU seconds of the whole tree by wait4 under a child subreaper; memory as PSS at most once a second and RSS at most "
+        "five times, never more than half a per cent of a core.",
+    ),
+    ("Environment", "Built from the tool's pins before any clock starts; what was installed is stored with the run."),
+    ("Time to target", "From a rank's entry into the loop, evaluation included. A miss is a failure, not a long time."),
+)
+
+HINTS = (
+    (
+        "LOSS",
+        "The tool computed something else: look for clipping, scaling, averaging or precision that it sets by default.",
+    ),
+    ("CONFIG", "A setting was requested and another applied: set it explicitly in the tool's file."),
+    ("WEIGHTS", "Ranks drifted apart: gradients were not exchanged, or not all of them."),
+    ("NAN", "Training diverged: lower the learning rate, or look for unscaled half precision."),
+    ("RANKS", "Not every rank reported: look in the log for the one that ended first."),
+    ("TARGET", "The target was not reached: give more quality.steps, or a lower target."),
+    ("THREADS", "A launcher changed the number of compute threads."),
+    ("NOISE", "The machine was busy: run on an idle one, or calibrate with assay doctor --noise."),
+    ("timeout", "Raise measure.timeout or measure.launch_timeout if the tool only needs longer."),
+    ("out_of_memory", "Raise measure.memory, or use smaller options."),
+    ("environment", "The environment could not be made; the last lines are the installer's."),
+    ("unsupported", "Not a failure: the tool or this machine does not offer it."),
+    ("crashed", "The process died; the log's last lines may say why."),
+    ("error", "See the last lines of the log; assay try TOOL SCENARIO runs one trial in the foreground."),
+)
+
+
+def failure_hint(outcome: str, error: str, codes: str) -> str:
+    """The most specific hint for a failed trial."""
+    words = {outcome, *codes.split()}
+    return next((hint for sign, hint in HINTS if sign in words), "")

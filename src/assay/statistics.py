@@ -1,0 +1,179 @@
+"""From trial values to intervals and verdict words. Pure; each rule names its number in the method page.
+
+One number a trial and metric (M10); trials of one block are pairs (M18). Formulas: the paired t interval on
+log ratios after Kalibera & Jones 2013 (doi 10.1145/2464157.2464160), TOST after Schuirmann 1987, Holm 1979.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+import numpy
+from scipy import stats
+
+LEVEL = 0.95
+LEAST_BLOCKS = 5  # below it no interval is given (M20)
+MARGIN = 0.05  # equivalence (M24)
+ALPHA = 0.05
+RESAMPLES = 9999
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95 % interval; `low` and `high` are None where n is too small for one."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Comparison:
+    """One tool against the base: ratio base = 1, and how it was decided."""
+
+    ratio: Estimate
+    p: float | None  # two-sided, adjusted for the family
+    p_equivalent: float | None  # TOST, adjusted for its family
+    word: str  # faster, slower, equivalent within 5 %, undecided, no verdict
+    more_blocks: int | None = None  # that would decide an undecided one
+
+
+def geometric(values: Sequence[float]) -> Estimate | None:
+    """Geometric mean with the t interval of the log values; None for no values."""
+    if not values:
+        return None
+    logs = numpy.log(values)
+    centre = float(numpy.exp(logs.mean()))
+    if len(values) < LEAST_BLOCKS:
+        return Estimate(centre, None, None, len(values))
+    if numpy.ptp(logs) == 0:
+        return Estimate(centre, centre, centre, len(values))
+    interval = stats.ttest_1samp(logs, 0).confidence_interval(LEVEL)
+    return Estimate(centre, float(numpy.exp(interval.low)), float(numpy.exp(interval.high)), len(values))
+
+
+def ratios(value: Mapping[int, float], base: Mapping[int, float]) -> list[float]:
+    """Per-block ratios; a block that lacks one side is dropped for this pair only (M14)."""
+    return [value[block] / base[block] for block in sorted(value.keys() & base.keys())]
+
+
+def bootstrap_interval(value: Mapping[int, float], base: Mapping[int, float], seed: int) -> tuple[float, float] | None:
+    """The sensitivity check of M19: percentile bootstrap of the ratio of medians, pairs kept."""
+    blocks = sorted(value.keys() & base.keys())
+    if len(blocks) < LEAST_BLOCKS:
+        return None
+    result = stats.bootstrap(
+        ([value[block] for block in blocks], [base[block] for block in blocks]),
+        lambda a, b, axis: numpy.median(a, axis=axis) / numpy.median(b, axis=axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=RESAMPLES,
+        rng=numpy.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment: the i-th smallest of m is multiplied by m - i + 1, kept monotone."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted, largest = [1.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def p_different(logs: Sequence[float]) -> float:
+    """Two-sided p of a mean log ratio of zero."""
+    if numpy.ptp(logs) == 0:
+        return 1.0 if logs[0] == 0 else 0.0
+    return float(stats.ttest_1samp(logs, 0).pvalue)
+
+
+def p_equivalent(logs: Sequence[float], margin: float = MARGIN) -> float:
+    """TOST: the larger of the two one-sided p values at the margins (M24)."""
+    bound = math.log1p(margin)
+    if numpy.ptp(logs) == 0:
+        return 0.0 if abs(logs[0]) < bound else 1.0
+    lower = stats.ttest_1samp(logs, -bound, alternative="greater").pvalue
+    upper = stats.ttest_1samp(logs, bound, alternative="less").pvalue
+    return float(max(lower, upper))
+
+
+def compare(
+    values: Mapping[str, Mapping[int, float]],
+    base: Mapping[int, float],
+    floor: float,
+    *,
+    larger_is_faster: bool,
+    seed: int,
+    margin: float = MARGIN,
+) -> dict[str, Comparison]:
+    """Every tool against the base, as one family (M23 to M25).
+
+    `values` maps a name to its values by block, `floor` is the noise floor as |log ratio| (M13). Without
+    enough common blocks there is a ratio and no verdict.
+    """
+    paired = {name: ratios(value, base) for name, value in values.items()}
+    judged = [name for name, found in paired.items() if len(found) >= LEAST_BLOCKS]
+    logs = {name: [math.log(ratio) for ratio in paired[name]] for name in judged}
+    different = dict(zip(judged, holm([p_different(logs[name]) for name in judged]), strict=True))
+    equivalent = dict(zip(judged, holm([p_equivalent(logs[name], margin) for name in judged]), strict=True))
+    found = {}
+    for name, pairs in paired.items():
+        ratio = geometric(pairs)
+        if ratio is None:
+            continue
+        if name not in logs:
+            found[name] = Comparison(ratio, None, None, "no verdict")
+            continue
+        word = decide(ratio, different[name], equivalent[name], floor, larger_is_faster, margin)
+        sensitivity = bootstrap_interval(values[name], base, seed)
+        if word in ("faster", "slower") and sensitivity and sensitivity[0] <= 1 <= sensitivity[1]:
+            word = "undecided"  # the two methods disagree (M19)
+        more = blocks_needed(logs[name]) - len(pairs) if word == "undecided" else None
+        found[name] = Comparison(ratio, different[name], equivalent[name], word, more if more and more > 0 else None)
+    return found
+
+
+def decide(
+    ratio: Estimate, p: float, p_same: float, floor: float, larger_is_faster: bool, margin: float = MARGIN
+) -> str:
+    """The verdict word, in the order of M23."""
+    assert ratio.low is not None
+    assert ratio.high is not None
+    if 1 / (1 + margin) <= ratio.low and ratio.high <= 1 + margin and p_same < ALPHA:
+        return f"equivalent within {margin:.0%}".replace("%", " %")
+    if abs(math.log(ratio.value)) <= floor or p >= ALPHA:
+        return "undecided"
+    return "faster" if (ratio.value > 1) == larger_is_faster else "slower"
+
+
+def blocks_needed(logs: Sequence[float]) -> int:
+    """Blocks after which an effect of this size and spread has its interval off zero; at most 1,000."""
+    effect, spread = abs(statistics.mean(logs)), statistics.stdev(logs)
+    if effect == 0:
+        return 1000
+    for n in range(LEAST_BLOCKS, 1000):
+        if stats.t.ppf(0.5 + LEVEL / 2, n - 1) * spread / math.sqrt(n) < effect:
+            return n
+    return 1000
+
+
+def resolution(logs: Sequence[float]) -> float:
+    """The smallest relative effect that this many blocks of this spread could resolve (M22)."""
+    n = len(logs)
+    return float(math.expm1(stats.t.ppf(0.5 + LEVEL / 2, n - 1) * statistics.stdev(logs) / math.sqrt(n)))
+
+
+def noise_floor(twin: Mapping[int, float], original: Mapping[int, float]) -> tuple[Estimate | None, float]:
+    """The A/A ratio and the floor: the larger of |log low| and |log high| (M13); 0 where there is no interval."""
+    ratio = geometric(ratios(twin, original))
+    if ratio is None or ratio.low is None or ratio.high is None:
+        return ratio, 0.0
+    return ratio, max(abs(math.log(ratio.low)), abs(math.log(ratio.high)))
