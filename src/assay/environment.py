@@ -114,8 +114,7 @@ def build(tool: Tool, folder: Path, running: set[subprocess.Popen[str]]) -> Envi
     """Make or update one environment under `folder`; a failure is a value, never an exception."""
     if missing := missing_needs(tool):
         needs = ", ".join(missing)
-        remedy = "; ".join(REMEDIES.get(need_name(need), f"install {need}") for need in missing)
-        return Environment(tool.name, None, "unsupported", f"needs {needs}", remedy)
+        return Environment(tool.name, None, "unsupported", f"needs {needs}", "; ".join(map(remedy, missing)))
     place = folder / tool.name
     started = time.monotonic()
     command = [
@@ -150,8 +149,8 @@ def build(tool: Tool, folder: Path, running: set[subprocess.Popen[str]]) -> Envi
         running.discard(process)
     if process.returncode:
         lines = [line for line in output.splitlines() if line.strip()]
-        remedy = next((remedy for sign, remedy in BUILD_SIGNS if re.search(sign, output)), f"run: {' '.join(command)}")
-        return Environment(tool.name, None, "environment", "\n".join(lines[-LAST_LINES:]), remedy)
+        advice = next((advice for sign, advice in BUILD_SIGNS if re.search(sign, output)), f"run: {' '.join(command)}")
+        return Environment(tool.name, None, "environment", "\n".join(lines[-LAST_LINES:]), advice)
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     return describe(tool.name, python, build_s=time.monotonic() - started, size=disk_size(place))
 
@@ -213,6 +212,11 @@ def license_of(metadata: Any) -> str | None:
 def missing_needs(tool: Tool) -> list[str]:
     """The system needs of a tool that this machine does not meet."""
     return [need for need in tool.needs if not met(need)]
+
+
+def remedy(need: str) -> str:
+    """How to get a system need."""
+    return REMEDIES.get(need_name(need), f"install {need}")
 
 
 def need_name(need: str) -> str:

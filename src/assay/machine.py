@@ -12,7 +12,6 @@ import re
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -205,8 +204,3 @@ def noise(before: Probe, after: Probe, limits: Calibration) -> list[str]:
         if steal > MOST_STEAL:
             found.append(f"steal {steal:.3f} > {MOST_STEAL}")
     return found
-
-
-def supports_trees() -> bool:
-    """Whether orphans of a trial can be brought home and reaped."""
-    return sys.platform == "linux"

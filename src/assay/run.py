@@ -12,14 +12,14 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 import assay
-from assay import environment, machine, plan, runner, scenario, store, tree, trial
+from assay import environment, machine, plan, runner, scenario, store, tree, trial, wire
 from assay.environment import Environment
 from assay.errors import UsageError
 from assay.journal import Entry, Journal
@@ -102,6 +102,7 @@ class Run:
         self.limits = machine.Calibration.load(layout.calibration)
         self.probe: machine.Probe | None = None
         self.cuda = machine.has_cuda()
+        self.echo: Callable[[wire.Record], None] | None = None  # sees every record of a trial as it comes
 
     def execute(self, refresh: bool = True) -> None:
         """Everything that is not done yet, then seal. An exception leaves a run that can be resumed."""
@@ -234,6 +235,7 @@ class Run:
             file,
             self.journal.folder / "logs" / f"{number}.log",
             self.progress.phase,
+            self.echo,
         )
         if before:
             # One probe serves two trials: the end of this one and the start of the next.

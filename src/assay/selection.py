@@ -39,18 +39,15 @@ class Layout:
     """Where things lie. `root` holds the `benchmarks` package; the rest follows from where assay is used."""
 
     root: Path
+    state: Path  # runs that are not sealed, inputs, calibration
 
     @classmethod
     def find(cls, start: Path) -> Layout:
         """The nearest folder upwards with `benchmarks/contract.py`. Raises UsageError."""
         for folder in (start, *start.parents, Path(__file__).resolve().parents[2]):
             if (folder / "benchmarks/contract.py").is_file():
-                return cls(folder)
+                return cls(folder, folder / ".assay")
         raise UsageError(f"{start}: no benchmarks/contract.py here or above; run assay in a checkout of its repository")
-
-    @property
-    def state(self) -> Path:
-        return self.root / ".assay"
 
     @property
     def runs(self) -> Path:

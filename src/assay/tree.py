@@ -22,9 +22,13 @@ POLL_S = 0.02  # while waiting for an end; nothing is measured then
 MARK = "ASSAY_RUN"  # in the environment of everything that a run starts
 
 
+def supports_subreaper() -> bool:
+    return sys.platform == "linux"
+
+
 def become_subreaper() -> bool:
     """Make orphans below this process its own children. False where the system cannot."""
-    if sys.platform != "linux":
+    if not supports_subreaper():
         return False
     return ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 

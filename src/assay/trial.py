@@ -9,7 +9,7 @@ import math
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +46,18 @@ class Reference:
 
 
 class Sink:
-    """Takes a worker's records: samples go to the trial's file, the rest is held."""
+    """Takes a worker's records: samples go to the trial's file, the rest is held. `echo` sees each first."""
 
-    def __init__(self, file: TrialFile) -> None:
-        self.file = file
+    def __init__(self, file: TrialFile, echo: Callable[[wire.Record], None] | None = None) -> None:
+        self.file, self.echo = file, echo
         self.ranks: list[wire.Rank] = []
         self.losses: dict[int, list[float]] = {}
         self.quality: list[tuple[int, float]] = []  # of rank 0: at_ns, value
         self.pilot: wire.Pilot | None = None
 
     def __call__(self, record: wire.Record) -> None:
+        if self.echo:
+            self.echo(record)
         if isinstance(record, wire.Rank):
             self.ranks.append(record)
         elif isinstance(record, wire.Pilot):
@@ -118,11 +120,12 @@ def execute(
     run: str,
     file: TrialFile,
     log: Path,
-    on_phase: Any,
+    on_phase: Callable[[str], None],
+    echo: Callable[[wire.Record], None] | None,
 ) -> dict[str, Any]:
     """Run a trial that can run; returns its row. `fields` is the job's."""
     assert environment.python
-    sink = Sink(file)
+    sink = Sink(file, echo)
     with scratch_folder() as scratch:
         ending = runner.run(
             runner.Launch(
