@@ -176,7 +176,7 @@ def command_run(options: argparse.Namespace, argv: list[str]) -> int:
 
 
 def summary(journal: Journal) -> str:
-    """ "42 trials: 40 ok, 2 unsupported"."""
+    """The counts in words: `42 trials: 40 ok, 2 unsupported`."""
     from collections import Counter
 
     counts = Counter(entry.outcome for entry in journal.entries() if not entry.name.startswith("reference"))

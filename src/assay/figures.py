@@ -44,8 +44,12 @@ STYLE: dict[str, Any] = {
     "grid.color": GREY,
     "grid.alpha": 0.3,
     "legend.frameon": False,
-    "figure.constrained_layout.use": True,
 }
+matplotlib.rcParams.update(STYLE)
+
+# Inches. Margins are set by hand: a layout engine draws every figure twice more, most of a report's time.
+LETTER = 0.078  # width of a letter of a tick label
+LEGEND = 1.55
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,21 +78,34 @@ class Palette:
         return MARKERS[index % len(MARKERS)]
 
 
-def canvas(width: float, height: float, columns: int = 1) -> tuple[Plot, list[Axes]]:
-    with matplotlib.rc_context(STYLE):
-        plot, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
+def canvas(
+    height: float, *, columns: int = 1, names: Sequence[str] = (), legend: str = "", width: float = 8
+) -> tuple[Plot, list[Axes]]:
+    """Axes with room for tick labels `names` on the left and a legend at the "right" or "top"; inches."""
+    plot, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
+    plot.subplots_adjust(
+        left=(LETTER * max(map(len, names)) + 0.2 if names else 0.75) / width,
+        right=1 - (LEGEND if legend == "right" else 0.2) / width,
+        bottom=0.5 / height,
+        top=1 - (0.4 if legend == "top" else 0.12) / height,
+        wspace=0.28,
+    )
     return plot, list(axes[0])
 
 
+def legend_right(plot: Plot) -> None:
+    plot.legend(loc="center right", bbox_to_anchor=(1, 0.5), fontsize=7)
+
+
+def amount(value: float) -> str:
+    """Four digits that count, never an exponent: `12,345`, `123.4`, `0.01234`."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def finish(plot: Plot, name: str, title: str, alt: str) -> Figure:
-    with matplotlib.rc_context(STYLE):
-        # Lay out once: each format would do it again, which takes longer than drawing.
-        plot.draw_without_rendering()
-        plot.set_layout_engine("none")
-        svg = io.StringIO()
-        plot.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        png = io.BytesIO()
-        plot.savefig(png, format="png", dpi=144, facecolor="white", metadata={"Software": None})
+    svg, png = io.StringIO(), io.BytesIO()
+    plot.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    plot.savefig(png, format="png", dpi=144, facecolor="white", metadata={"Software": None})
     plt.close(plot)
     return Figure(name, title, alt, inline(svg.getvalue(), name, alt), png.getvalue())
 
@@ -121,7 +138,7 @@ def dots(
 ) -> Figure:
     """Rows of (case name, label, estimate, every trial), sorted by the caller; failed cases as text rows."""
     total = len(rows) + len(failed)
-    plot, (axes,) = canvas(8, 0.9 + 0.32 * max(total, 1))
+    plot, (axes,) = canvas(0.7 + 0.3 * max(total, 1), names=[row[0] for row in [*rows, *failed]])
     for place, (_, label, estimate, values) in enumerate(rows):
         colour = palette.colour(label)
         axes.plot(values, [place] * len(values), "|", color=colour, alpha=0.6, markersize=9)
@@ -135,7 +152,7 @@ def dots(
             markersize=6,
         )
         axes.annotate(
-            f"{estimate.value:,.4g}  n={estimate.n}",
+            f"{amount(estimate.value)}  n={estimate.n}",
             (max([estimate.high or estimate.value, *values]), place),
             xytext=(8, 0),
             textcoords="offset points",
@@ -150,7 +167,7 @@ def dots(
     axes.set_xlim(left=0, right=max((max([row[2].high or 0, *row[3]]) for row in rows), default=1) * 1.25)
     axes.set_xlabel(unit)
     axes.grid(axis="x")
-    alt = f"{title}. " + "; ".join(f"{row[0]} {interval_text(row[2])} {unit}" for row in rows)
+    alt = f"{title}. " + "; ".join(f"{row[0]} {interval_text(row[2], unit)}" for row in rows)
     return finish(plot, name, title, alt + "".join(f"; {case}: {reason}" for case, reason in failed))
 
 
@@ -158,7 +175,7 @@ def scaling(
     name: str, title: str, series: Mapping[str, Mapping[int, Estimate]], baseline: str, palette: Palette, cores: int
 ) -> Figure:
     """Speed-up and efficiency against workers; `series` maps a label to workers to speed-up over the baseline."""
-    plot, (speedup, efficiency) = canvas(8, 3.4, 2)
+    plot, (speedup, efficiency) = canvas(3.4, columns=2, legend="right")
     counts = sorted({count for points in series.values() for count in points})
     speedup.plot(counts, counts, "--", color=GREY, label="ideal")
     efficiency.axhline(1, linestyle="--", color=GREY)
@@ -187,7 +204,7 @@ def scaling(
         axes.set_ylabel(word)
         axes.set_ylim(bottom=0)
         axes.grid()
-    plot.legend(loc="outside right center", fontsize=8)
+    legend_right(plot)
     alt = f"{title}. " + "; ".join(
         f"{label}: " + ", ".join(f"{interval_text(points[count])} at {count}" for count in sorted(points))
         for label, points in sorted(series.items())
@@ -197,7 +214,7 @@ def scaling(
 
 def stacked(name: str, title: str, unit: str, rows: Sequence[tuple[str, Mapping[str, float]]]) -> Figure:
     """Horizontal bars of parts; the parts' order is that of the first row that has them."""
-    plot, (axes,) = canvas(8, 1.2 + 0.3 * max(len(rows), 1))
+    plot, (axes,) = canvas(0.95 + 0.28 * max(len(rows), 1), names=[row[0] for row in rows], legend="top")
     parts = list(dict.fromkeys(part for _, values in rows for part in values))
     left = [0.0] * len(rows)
     for index, part in enumerate(parts):
@@ -207,14 +224,19 @@ def stacked(name: str, title: str, unit: str, rows: Sequence[tuple[str, Mapping[
         left = [start + value for start, value in zip(left, values, strict=True)]
     for place, total in enumerate(left):
         axes.annotate(
-            f"{total:,.3g}", (total, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
+            amount(float(f"{total:.3g}")),
+            (total, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
         )
     axes.set_yticks(range(len(rows)), [case for case, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(right=max(left, default=1) * 1.1 or 1)
     axes.set_xlabel(unit)
     axes.grid(axis="x")
-    plot.legend(loc="outside upper center", ncols=min(5, len(parts) or 1), fontsize=8)
+    plot.legend(loc="upper center", ncols=min(5, len(parts) or 1), fontsize=8)
     alt = f"{title}. " + "; ".join(
         f"{case}: " + ", ".join(f"{part} {value:.3g}" for part, value in values.items()) for case, values in rows
     )
@@ -230,7 +252,7 @@ def lines(
     palette: Palette,
 ) -> Figure:
     """`series` maps a case name to its label and points; `labels` are those of the axes."""
-    plot, (axes,) = canvas(8, 3.6)
+    plot, (axes,) = canvas(3.6, legend="right")
     for case, (label, points) in series.items():
         axes.plot(
             [x for x, _ in points],
@@ -247,7 +269,7 @@ def lines(
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.grid()
-    plot.legend(loc="outside right center", fontsize=7)
+    legend_right(plot)
     ends = "; ".join(
         f"{case} ends at {points[-1][1]:.4g} after {points[-1][0]:.3g} s" for case, (_, points) in series.items()
     )
@@ -264,7 +286,7 @@ def forest(
     palette: Palette,
 ) -> Figure:
     """Paired ratios with the equivalence zone and the noise floor; rows of (case name, label, comparison)."""
-    plot, (axes,) = canvas(8, 1.1 + 0.32 * max(len(rows), 1))
+    plot, (axes,) = canvas(0.7 + 0.3 * max(len(rows), 1), names=[row[0] for row in rows])
     axes.axvspan(1 / (1 + margin), 1 + margin, color=GREY, alpha=0.18, linewidth=0)
     axes.axvline(1, color=GREY, linewidth=1)
     for place, (_, label, comparison) in enumerate(rows):
@@ -299,7 +321,7 @@ def repeats(
     name: str, title: str, series: Mapping[str, tuple[str, Sequence[tuple[int, float]]]], palette: Palette
 ) -> Figure:
     """Every trial in order of execution, relative to its case's geometric mean."""
-    plot, (axes,) = canvas(8, 3.2)
+    plot, (axes,) = canvas(3.2, legend="right")
     for case, (label, points) in series.items():
         axes.plot(
             [x for x, _ in points],
@@ -311,20 +333,23 @@ def repeats(
             label=case,
         )
     axes.axhline(1, color=GREY, linewidth=1)
+    spread = max((abs(y - 1) for _, points in series.values() for _, y in points), default=0)
+    axes.set_ylim(1 - max(1.1 * spread, 0.02), 1 + max(1.1 * spread, 0.02))
     axes.set_xlabel("trial, in order of execution")
     axes.set_ylabel("throughput / the case's mean")
     axes.grid()
-    plot.legend(loc="outside right center", fontsize=7)
+    legend_right(plot)
     everything = [y for _, points in series.values() for _, y in points]
     alt = f"{title}. {len(everything)} trials between {min(everything, default=1):.3f} and {max(everything, default=1):.3f}"
     return finish(plot, name, title, f"{alt} of their case's mean")
 
 
-def interval_text(estimate: Estimate) -> str:
-    """ "12.3 [11.9, 12.8], n = 10"."""
+def interval_text(estimate: Estimate, unit: str = "") -> str:
+    """As `12.3 samples/s [11.9, 12.8] (n = 10)`."""
+    word = f" {unit}" if unit else ""
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:,.4g}, n = {estimate.n}"
-    return f"{estimate.value:,.4g} [{estimate.low:,.4g}, {estimate.high:,.4g}], n = {estimate.n}"
+        return f"{amount(estimate.value)}{word} (n = {estimate.n})"
+    return f"{amount(estimate.value)}{word} [{amount(estimate.low)}, {amount(estimate.high)}] (n = {estimate.n})"
 
 
 def save(figures: Sequence[Figure], folder: Path) -> None:

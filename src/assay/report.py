@@ -14,10 +14,21 @@ from typing import Any
 
 from assay import measured, store
 from assay import statistics as rules
-from assay.document import Code, Details, Heading, Items, Page, Paragraph, Part, Picture, Table
-from assay.document import render_html, render_markdown
+from assay.document import (
+    Code,
+    Details,
+    Heading,
+    Items,
+    Page,
+    Paragraph,
+    Part,
+    Picture,
+    Table,
+    render_html,
+    render_markdown,
+)
 from assay.errors import UsageError
-from assay.figures import Figure, Palette, dots, forest, interval_text, lines, repeats, save, scaling, stacked
+from assay.figures import Figure, Palette, amount, dots, forest, interval_text, lines, repeats, save, scaling, stacked
 from assay.journal import Journal, write_whole
 from assay.measured import FIRST_STEP, METRICS, THROUGHPUT, Case, Metric, Question
 from assay.method import RULES, failure_hint
@@ -232,17 +243,17 @@ def why(case: Case) -> str:
     if not counts:
         return "not run yet"
     error = next((row["error"] for row in case.rows if row["error"]), "") or ""
-    return f"{counts.most_common(1)[0][0]}: {error.splitlines()[0][:90] if error else ''}"
+    return f"{counts.most_common(1)[0][0]}: {error.splitlines()[0][:70] if error else ''}"
 
 
-def number(estimate: Estimate | None, digits: int = 4) -> str:
-    return "-" if estimate is None else f"{estimate.value:,.{digits}g}"
+def number(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else amount(estimate.value)
 
 
-def interval(estimate: Estimate | None, digits: int = 4) -> str:
-    if estimate is None or estimate.low is None:
+def interval(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.low is None or estimate.high is None:
         return "-"
-    return f"{estimate.low:,.{digits}g} to {estimate.high:,.{digits}g}"
+    return f"{amount(estimate.low)} to {amount(estimate.high)}"
 
 
 def sentences(one: Answer) -> list[str]:
@@ -263,9 +274,9 @@ def sentences(one: Answer) -> list[str]:
             continue
         (best, first), (worst, last) = ranked[0], ranked[-1]
         word = f"At {workers} worker{'s' if workers > 1 else ''}"
-        text = f"{word} the highest throughput was that of **{first.label}**, {interval_text(best)} samples/s"
+        text = f"{word} the highest throughput was that of **{first.label}**, {interval_text(best, 'samples/s')}"
         if last is not first:
-            text += f"; the lowest that of **{last.label}**, {interval_text(worst)} samples/s"
+            text += f"; the lowest that of **{last.label}**, {interval_text(worst, 'samples/s')}"
         found.append(text + ".")
         judged = one.comparisons.get(workers, {})
         words: dict[str, list[str]] = {}
@@ -366,7 +377,7 @@ def comparison_table(one: Answer) -> Table | None:
                     label,
                     str(workers),
                     f"{comparison.ratio.value:.3f}",
-                    interval(comparison.ratio, 3),
+                    interval(comparison.ratio),
                     str(comparison.ratio.n),
                     "-" if comparison.p is None else f"{comparison.p:.2g}",
                     "-" if comparison.p_equivalent is None else f"{comparison.p_equivalent:.2g}",
@@ -402,7 +413,7 @@ def speedup_table(one: Answer) -> Table | None:
             label,
             str(workers),
             f"{estimate.value:.3f}",
-            interval(estimate, 3),
+            interval(estimate),
             f"{estimate.value / workers:.3f}",
             str(estimate.n),
         ]
@@ -412,7 +423,7 @@ def speedup_table(one: Answer) -> Table | None:
     return Table(
         ["Tool", "Workers", "Speed-up", "95 %", "Efficiency", "n"],
         rows,
-        f"Throughput over that of {one.question.baseline} with one worker, which is {interval_text(absolute)} samples/s."
+        f"Throughput over that of {one.question.baseline} with one worker, which is {interval_text(absolute, 'samples/s')}."
         if absolute
         else "",
     )

@@ -19,7 +19,7 @@ SIZES = {"MiB": 2**20, "GiB": 2**30}
 
 
 def seconds(value: Any) -> Any:
-    """ "90s" or "5m" as seconds; a bare number is refused because its unit is a guess."""
+    """`90s` or `5m` as seconds; a bare number is refused because its unit is a guess."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value) if isinstance(value, str) else None
     if not match:
         raise ValueError('write a duration with its unit, such as "10s" or "5m"')
@@ -27,7 +27,7 @@ def seconds(value: Any) -> Any:
 
 
 def size(value: Any) -> Any:
-    """ "8GiB" as bytes."""
+    """`8GiB` as bytes."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(MiB|GiB)", value) if isinstance(value, str) else None
     if not match:
         raise ValueError('write a size with its unit, such as "512MiB" or "8GiB"')
@@ -223,7 +223,7 @@ def workload_options(path: Path) -> dict[str, Any]:
 
 
 def place(text: str, key: str) -> str:
-    """ ":<line>" of a dotted key, as well as it can be found without a parser that keeps lines."""
+    """The place `:<line>` of a dotted key, as well as it can be found without a parser that keeps lines."""
     last = key.split(".")[-1]
     found = [last, *reversed(key.split(".")[:-1])]
     for name in found:
