@@ -30,7 +30,7 @@ def attempt(options: argparse.Namespace, place: Layout) -> int:
     )
     folder = dataclasses.replace(place, state=place.state / "try")
     journal, prepared = run.start(chosen, folder, [])
-    own = [one for one in prepared.trials if one.case.label == options.tool]
+    own = [one for one in prepared.trials if (one.case.label, one.case.workers) == (options.tool, options.workers)]
     if not own:
         raise UsageError(f"{options.scenario} has no case of {options.tool}; the baseline runs with one worker")
     going = run.Run(journal, prepared, chosen, folder, Progress(own))

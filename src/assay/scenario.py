@@ -110,6 +110,7 @@ class Scenario(Model):
     title: str = Field(min_length=1)
     question: str = Field(min_length=1)
     shows_not: str = ""  # what a reader must not conclude from it
+    # Those in which it runs without being named.
     profiles: list[Literal["smoke", "quick", "standard", "full"]] = ["smoke", "quick", "standard", "full"]
     capability: Literal["train"]
     workload: str

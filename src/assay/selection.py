@@ -99,8 +99,9 @@ def prepare(options: Options, layout: Layout) -> Prepared:
     if faults:
         raise ScenarioError("\n".join(faults))
     labels = list(dict.fromkeys(label for one in loaded for label in one.matrix.tools))
-    extra = [label for label in options.tools if label in found and label not in labels]
-    plan.select([*labels, *extra], options.tools, "tool in these scenarios")
+    baselines = {one.measure.baseline for one in loaded}
+    extra = [label for label in options.tools if label in found and label not in labels and label not in baselines]
+    plan.select([*labels, *extra, *filter(None, baselines)], options.tools, "tool in these scenarios")
     chosen = []
     for one in loaded:
         # A tool named on the command line is measured even where the scenario's file does not list it.
@@ -109,7 +110,9 @@ def prepare(options: Options, layout: Layout) -> Prepared:
         one = one.model_copy(update={"matrix": matrix, "cluster": {**one.cluster, **dict(options.cluster)}})
         one = plan.restrict(one, options.tools, options.devices, options.workers)
         # A scenario that is named runs in any profile; else its file says in which.
-        if one.matrix.tools and (options.scenarios or options.profile in one.profiles):
+        if (one.matrix.tools or one.measure.baseline in options.tools) and (
+            options.scenarios or options.profile in one.profiles
+        ):
             chosen.append(plan.profiled(one, options.profile, options.blocks))
     faults = [f"{one.name}: {key}: {message}" for one in chosen for key, message in scenario.cross_faults(one)]
     if faults:

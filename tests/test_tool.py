@@ -1,0 +1,117 @@
+"""The contract of every tool's file, read without importing it. A failure is a sentence to its author."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assay import template, tool
+from assay.errors import ToolError, UsageError
+from tests.conftest import ROOT
+
+FILES = sorted(path for path in (ROOT / "benchmarks/tools").glob("*.py") if not path.name.startswith("_"))
+STANDARD = set(sys.stdlib_module_names) | {"benchmarks", "__future__"}
+
+
+def top_level_imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def check_contract(path: Path, root: Path) -> None:
+    one = tool.read(path, root)
+    text = path.read_text()
+
+    assert one.title, "give [tool.assay] a title"
+    assert one.capabilities, "define one of the capability functions"
+    assert top_level_imports(path) <= STANDARD, "import the tool inside its functions: the file is read everywhere"
+    for forbidden in ("perf_counter", "time.time(", "monotonic("):
+        assert forbidden not in text, f"{forbidden}: the clock is assay's, a tool cannot time itself"
+    assert "job.run(" in text, "ranks call job.run(rank, ...): it is the loop that is measured"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_tools_file_keeps_the_contract(path: Path) -> None:
+    check_contract(path, ROOT)
+
+
+def test_all_seven_training_tools_are_there() -> None:
+    assert [path.stem for path in FILES] == [
+        "dask",
+        "deepspeed",
+        "horovod",
+        "ray",
+        "single_process",
+        "spark",
+        "torch_ddp",
+    ]
+
+
+def test_the_inside_imports_only_the_standard_library() -> None:
+    for path in (ROOT / "benchmarks").rglob("*.py"):
+        assert top_level_imports(path) <= STANDARD, path
+
+
+def test_the_outside_imports_no_tool() -> None:
+    for path in (ROOT / "src/assay").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+                assert not {name.split(".")[0] for name in names} & {"benchmarks", "torch", "ray", "dask", "pyspark"}, (
+                    path
+                )
+
+
+def test_a_new_tool_keeps_the_contract_and_says_what_to_fill_in(tmp_path: Path) -> None:
+    path = template.write("my_tool", tmp_path)
+
+    check_contract(path, ROOT)
+    assert path.read_text().count("<") >= 4
+    with pytest.raises(UsageError, match="exists already"):
+        template.write("my_tool", tmp_path)
+    with pytest.raises(UsageError, match="cannot name a tool"):
+        template.write("my-tool", tmp_path)
+
+
+def test_every_fault_of_a_file_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(
+        '# /// script\n# dependencies = ["torch"]\n# [tool.assay]\n# title = "x"\n# devices = ["tpu"]\n# ///\n"""Doc."""\n'
+    )
+    with pytest.raises(ToolError) as caught:
+        tool.read(path, ROOT)
+
+    message = str(caught.value)
+    assert all(word in message for word in ("homepage", "'tpu'", "exclude-newer", "pin 'torch'", "at least one"))
+
+
+def test_a_header_that_is_missing_or_not_toml_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "none.py"
+    path.write_text('"""Doc."""\ndef train(job): ...\n')
+    with pytest.raises(ToolError, match="found 0 PEP 723 headers"):
+        tool.read(path, ROOT)
+    path.write_text('# /// script\n# dependencies = [\n# ///\n"""Doc."""\ndef train(job): ...\n')
+    with pytest.raises(ToolError, match="header: "):
+        tool.read(path, ROOT)
+
+
+def test_the_contract_stands_on_a_bare_python() -> None:
+    code = "import benchmarks.contract, benchmarks.worker, sys; assert 'numpy' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+
+    assert done.returncode == 0, done.stderr

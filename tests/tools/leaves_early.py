@@ -1,0 +1,24 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "numpy==2.4.6"]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "Early"
+# homepage = "https://example.org"
+# devices = ["cpu"]
+# ///
+"""Ends with exit code 0 and without a result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from benchmarks.contract import RankLog, Training
+
+
+def train(job: Training) -> Iterable[RankLog]:
+    os._exit(0)

@@ -1,0 +1,23 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "numpy==2.4.6"]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "Raises"
+# homepage = "https://example.org"
+# devices = ["cpu"]
+# ///
+"""Raises in its launcher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from benchmarks.contract import RankLog, Training
+
+
+def train(job: Training) -> Iterable[RankLog]:
+    raise RuntimeError("no scheduler is listening")
