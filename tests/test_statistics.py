@@ -88,9 +88,9 @@ def test_m76_equal_tools_are_seldom_called_different() -> None:
 
 
 def test_equal_values_are_equivalent_and_a_constant_difference_is_not() -> None:
-    base = {block: 100.0 for block in BLOCKS}
+    base = dict.fromkeys(BLOCKS, 100.0)
     found = rules.compare(
-        {"same": dict(base), "half": {block: 50.0 for block in BLOCKS}}, base, 0.0, larger_is_faster=True, seed=0
+        {"same": dict(base), "half": dict.fromkeys(BLOCKS, 50.0)}, base, 0.0, larger_is_faster=True, seed=0
     )
 
     assert found["same"].word == "equivalent within 5 %"

@@ -63,7 +63,7 @@ def test_the_inside_imports_only_the_standard_library() -> None:
 
 
 def test_the_outside_imports_no_tool() -> None:
-    for path in (ROOT / "src/assay").glob("*.py"):
+    for path in (ROOT / "src/assay").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
@@ -86,7 +86,8 @@ def test_a_new_tool_keeps_the_contract_and_says_what_to_fill_in(tmp_path: Path) 
 def test_every_fault_of_a_file_is_listed(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text(
-        '# /// script\n# dependencies = ["torch"]\n# [tool.assay]\n# title = "x"\n# devices = ["tpu"]\n# ///\n"""Doc."""\n'
+        '# /// script\n# dependencies = ["torch"]\n# [tool.assay]\n# title = "x"\n# devices = ["tpu"]\n# ///\n'
+        '"""Doc."""\n'
     )
     with pytest.raises(ToolError) as caught:
         tool.read(path, ROOT)

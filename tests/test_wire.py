@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_any_portions_give_the_same_records(cuts: list[int]) -> None:
     data = encode(WHOLE)
     reader, found = Reader(), []
     places = [0, *sorted(cuts), len(data)]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         found += reader.feed(data[start:end])
 
     assert found == RECORDS

@@ -216,9 +216,9 @@ def dry_run(prepared: Prepared, place: Layout) -> int:
 
 
 def render(runs: list[str], output: Path, place: Layout) -> list[str]:
-    from assay import report
+    from assay.report import site
 
-    return report.write(runs, output, place)
+    return site.write(runs, output, place)
 
 
 def command_report(options: argparse.Namespace, argv: list[str]) -> int:

@@ -69,8 +69,8 @@ def noise(path: Path) -> int:
     """Measure and store this machine's noise."""
     found = machine.calibrate(path)
     print(
-        f"of {found['probes']} probes: kernel CV {found['wall_cv']:.1%}, drift {found['drift']:.1%} (95th percentiles), "
-        f"CPU share at least {found['cpu_share']:.3f}"
+        f"of {found['probes']} probes: kernel CV {found['wall_cv']:.1%}, drift {found['drift']:.1%} "
+        f"(95th percentiles), CPU share at least {found['cpu_share']:.3f}"
     )
     print(f"the gate now rejects above twice these: {path}")
     return 0

@@ -1,4 +1,4 @@
-"""A tool's environment: made by uv from the tool's header before any clock starts, described from what was installed."""
+"""A tool's environment: made by uv from its header before any clock starts, described by what was installed."""
 
 from __future__ import annotations
 

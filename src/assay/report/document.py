@@ -10,9 +10,9 @@ from pathlib import Path
 
 import jinja2
 
-from assay.figures import Figure
+from assay.report.figures import Figure
 
-PAGES = Path(__file__).parent / "pages"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def numeric(table: Table, column: int) -> bool:
 def render_html(page: Page, pages: Sequence[Page]) -> str:
     """The whole page; needs no other file."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGES),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -101,8 +101,8 @@ def render_html(page: Page, pages: Sequence[Page]) -> str:
         page=page,
         pages=pages,
         up="../" * depth,
-        style=(PAGES / "page.css").read_text(),
-        script=(PAGES / "page.js").read_text(),
+        style=(TEMPLATES / "page.css").read_text(),
+        script=(TEMPLATES / "page.js").read_text(),
         inline=inline,
         numeric=numeric,
         kind=lambda part: type(part).__name__,

@@ -340,8 +340,9 @@ def repeats(
     axes.grid()
     legend_right(plot)
     everything = [y for _, points in series.values() for _, y in points]
-    alt = f"{title}. {len(everything)} trials between {min(everything, default=1):.3f} and {max(everything, default=1):.3f}"
-    return finish(plot, name, title, f"{alt} of their case's mean")
+    low, high = min(everything, default=1), max(everything, default=1)
+    alt = f"{title}. {len(everything)} trials between {low:.3f} and {high:.3f} of their case's mean"
+    return finish(plot, name, title, alt)
 
 
 def interval_text(estimate: Estimate, unit: str = "") -> str:

@@ -7,15 +7,18 @@ RULES = (
     ("Trial", "One case in one fresh process tree is the unit of replication: one number a trial and metric."),
     (
         "Phases",
-        "import, launch (every rank in the loop), warm-up, window, teardown (no process left); they sum to the wall time.",
+        "import, launch (every rank in the loop), warm-up, window, teardown (no process left); they sum to the wall "
+        "time.",
     ),
     (
         "Inside a step",
-        "Fetching the batch, forward, backward, gradient exchange, update. Losses stay on the device until the window closes.",
+        "Fetching the batch, forward, backward, gradient exchange, update. Losses stay on the device until the window "
+        "closes.",
     ),
     (
         "Ranks",
-        "Throughput is the work of all ranks over latest window end minus earliest window start; a step's time is the slowest rank's.",
+        "Throughput is the work of all ranks over latest window end minus earliest window start; a step's time is the "
+        "slowest rank's.",
     ),
     (
         "Blocks",
@@ -23,23 +26,24 @@ RULES = (
     ),
     (
         "A/A control",
-        "One tool runs under a second name. Its ratio to itself is the noise floor; a miss stops verdicts.",
+        "One tool runs under a second name. Its ratio to itself is the noise floor; where its interval excludes 1, "
+        "no verdict is given.",
     ),
     ("Blocks a profile", "smoke 1, quick 3, standard 7, full 10. Below 5 no interval and no verdict."),
     (
         "Interval",
-        "Geometric mean of per-block ratios with the paired t interval on their logs, 95 %; a percentile bootstrap of the "
-        "ratio of medians must agree on a verdict.",
+        "Geometric mean of per-block ratios with the paired t interval on their logs, 95 %; a percentile bootstrap of "
+        "the ratio of medians must agree on a verdict.",
     ),
     (
         "Verdict",
-        "Equivalent: the interval lies within 5 % and TOST p < 0.05. Faster or slower: outside the noise floor and p < 0.05. "
-        "Else undecided. p values are adjusted by Holm's method over the table.",
+        "Equivalent: the interval lies within 5 % and TOST p < 0.05. Faster or slower: outside the noise floor and "
+        "p < 0.05. Else undecided. p values are adjusted by Holm's method over the table.",
     ),
     (
         "Check",
-        "The whole loss trace within 1e-4 of a single process with the same gradient chunks; equal final weights on all "
-        "ranks; settings read back as applied. No check, no number.",
+        "The whole loss trace within 1e-4 of a single process with the same gradient chunks; equal final weights on "
+        "all ranks; settings read back as applied. No check, no number.",
     ),
     (
         "Threads and cores",
@@ -47,13 +51,13 @@ RULES = (
     ),
     (
         "Noise gate",
-        "Before and after each trial a fixed kernel is timed: CPU/wall at least 0.95, spread and drift at most twice what "
-        "the idle machine showed (10 % and 6 % until measured). A miss is repeated in its block, at most twice.",
+        "Before and after each trial a fixed kernel is timed: CPU/wall at least 0.95, spread and drift at most twice "
+        "what the idle machine showed (10 % and 6 % until measured). A miss is repeated in its block, at most twice.",
     ),
     (
         "Resources",
-        "CPU seconds of the whole tree by wait4 under a child subreaper; memory as PSS at most once a second and RSS at most "
-        "five times, never more than half a per cent of a core.",
+        "CPU seconds of the whole tree by wait4 under a child subreaper; memory as PSS at most once a second and RSS "
+        "at most five times, never more than half a per cent of a core.",
     ),
     ("Environment", "Built from the tool's pins before any clock starts; what was installed is stored with the run."),
     ("Time to target", "From a rank's entry into the loop, evaluation included. A miss is a failure, not a long time."),

@@ -1,0 +1,1 @@
+"""What is said about what was measured: frame to figure, to page."""

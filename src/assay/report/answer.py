@@ -1,0 +1,206 @@
+"""What follows from a question's trials: comparisons, speed-ups, and the answer in plain words. Pure."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from assay import statistics as rules
+from assay.measured import FIRST_STEP, METRICS, THROUGHPUT, Case, Metric, Question
+from assay.report.figures import interval_text
+from assay.statistics import Comparison, Estimate
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """A question on one device with what follows from it."""
+
+    question: Question
+    device: str
+    comparisons: dict[int, dict[str, Comparison]]  # workers to label to throughput against the control tool
+    floors: dict[int, tuple[Estimate | None, float]]  # workers to A/A ratio and noise floor
+    speedups: dict[str, dict[int, Estimate]]  # label to workers to speed-up over the baseline
+    overheads: dict[str, Estimate]  # label at one worker: step throughput lost against the baseline, as a ratio
+
+    def estimate(self, case: Case, metric: Metric) -> Estimate | None:
+        return rules.geometric(list(case.values(metric).values()))
+
+    @property
+    def cases(self) -> list[Case]:
+        return [case for case in self.question.cases if case.device == self.device]
+
+
+def answer(question: Question, device: str) -> Answer:
+    """Everything derived: comparisons, noise floors, speed-ups, overheads."""
+    baseline = question.case(question.baseline, device, 1) if question.baseline else None
+    floor_values = baseline.values(THROUGHPUT) if baseline else {}
+    comparisons, floors, speedups = {}, {}, {}
+    for workers in question.workers(device):
+        cases = [case for case in question.cases if (case.device, case.workers) == (device, workers)]
+        original = question.case(question.control, device, workers) if question.control else None
+        twin = next((case for case in cases if case.control), None)
+        if original and twin:
+            floors[workers] = rules.noise_floor(twin.values(THROUGHPUT), original.values(THROUGHPUT))
+        if original:
+            comparisons[workers] = rules.compare(
+                {case.label: case.values(THROUGHPUT) for case in cases if case is not original and not case.control},
+                original.values(THROUGHPUT),
+                floors.get(workers, (None, 0.0))[1],
+                larger_is_faster=True,
+                seed=question.run["seed"],
+            )
+            if missed(floors.get(workers, (None, 0.0))[0]):
+                comparisons[workers] = {
+                    label: dataclasses.replace(one, word="no verdict", more_blocks=None)
+                    for label, one in comparisons[workers].items()
+                }
+        for case in cases:
+            estimate = rules.geometric(rules.ratios(case.values(THROUGHPUT), floor_values))
+            if estimate and not case.control:
+                speedups.setdefault(case.label, {})[workers] = estimate
+    overheads = {label: points[1] for label, points in speedups.items() if 1 in points and label != question.baseline}
+    return Answer(question, device, comparisons, floors, speedups, overheads)
+
+
+def sentences(one: Answer) -> list[str]:
+    """The answer in plain words, with values, intervals and n."""
+    question = one.question
+    found = []
+    for workers in reversed(question.workers(one.device)):
+        ranked = sorted(
+            (
+                (estimate, case)
+                for case in one.cases
+                if case.workers == workers and not case.control and (estimate := one.estimate(case, THROUGHPUT))
+            ),
+            key=lambda pair: -pair[0].value,
+        )
+        if not ranked:
+            found.append(f"At {workers} workers no tool gave a right answer that could be timed.")
+            continue
+        (best, first), (worst, last) = ranked[0], ranked[-1]
+        word = f"At {workers} worker{'s' if workers > 1 else ''}"
+        text = f"{word} the highest throughput was that of **{first.label}**, {interval_text(best, 'samples/s')}"
+        if last is not first:
+            text += f"; the lowest that of **{last.label}**, {interval_text(worst, 'samples/s')}"
+        found.append(text + ".")
+        judged = one.comparisons.get(workers, {})
+        words: dict[str, list[str]] = {}
+        for label, comparison in judged.items():
+            words.setdefault(comparison.word, []).append(label)
+        words.pop("no verdict", None)
+        if words:
+            parts = [f"{verdict}: {', '.join(sorted(labels))}" for verdict, labels in sorted(words.items())]
+            found.append(f"Against {question.control} at {workers}: {'; '.join(parts)}.")
+    starts = sorted(
+        ((estimate, case) for case in one.cases if not case.control and (estimate := one.estimate(case, FIRST_STEP))),
+        key=lambda pair: pair[0].value,
+    )
+    if starts:
+        (low, quick), (high, slow) = starts[0], starts[-1]
+        found.append(
+            f"From the call to the first step done took {low.value:.3g} s with **{quick.name}** (n = {low.n}) and "
+            f"{high.value:.3g} s with **{slow.name}** (n = {high.n})."
+        )
+    return found
+
+
+def verdict_note(one: Answer) -> str | None:
+    n = max((len(case.ok()) for case in one.cases), default=0)
+    if n < rules.LEAST_BLOCKS:
+        blocks = f"{n} block{'s' if n != 1 else ''}"
+        return f"{blocks}: every trial is drawn; below {rules.LEAST_BLOCKS} there is no interval and no verdict."
+    return None
+
+
+def missed(control: Estimate | None) -> bool:
+    """Whether a tool differs from itself, which a sound run does one time in twenty (M13)."""
+    return (
+        control is not None
+        and control.low is not None
+        and control.high is not None
+        and not control.low <= 1 <= control.high
+    )
+
+
+def alarms(one: Answer) -> list[str]:
+    """What stands against the figures: the A/A control, noise repeats, wrong answers."""
+    found = []
+    for workers, (ratio, _) in one.floors.items():
+        if ratio and missed(ratio):
+            found.append(
+                f"A/A control missed: {one.question.control} against itself at {workers} workers gave "
+                f"{interval_text(ratio)}. No verdict is given at {workers} workers; repeat the run."
+            )
+    invalid = [case.name for case in one.cases if any(row["outcome"] == "invalid" for row in case.rows)]
+    if invalid:
+        found.append(
+            f"Trials of {', '.join(invalid)} were invalid; see [failures](failures.html). Their speed is not shown."
+        )
+    if one.question.run["dirty"]:
+        found.append("Measured from a checkout with uncommitted changes.")
+    return found
+
+
+def why(case: Case) -> str:
+    """Why a case has no figure, in one line."""
+    counts = collections.Counter(row["outcome"] for row in case.rows)
+    if not counts:
+        return "not run yet"
+    error = next((row["error"] for row in case.rows if row["error"]), "") or ""
+    return f"{counts.most_common(1)[0][0]}: {error.splitlines()[0][:70] if error else ''}"
+
+
+def provenance(question: Question) -> str:
+    run, machine = question.run, json.loads(question.run["machine"])
+    commit = (run["commit"] or "no commit")[:12]
+    return (
+        f"Run `{run['run']}`, profile {run['profile']}, seed {run['seed']}, commit `{commit}`, on {machine['cpu']} "
+        f"with {len(machine['cpuset'])} cores and {machine['memory_bytes'] / 2**30:.0f} GiB."
+    )
+
+
+def reproduce(question: Question) -> str:
+    run = question.run
+    return f"nox -s bench -- {question.name} --profile {run['profile']} --seed {run['seed']}"
+
+
+def summary(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """For other programs: an object a scenario and device."""
+    found = []
+    for one in answers:
+        run = one.question.run
+        found.append(
+            {
+                "scenario": one.question.name,
+                "device": one.device,
+                "run": run["run"],
+                "commit": run["commit"],
+                "profile": run["profile"],
+                "method_version": run["method_version"],
+                "cases": [
+                    {
+                        "tool": case.label,
+                        "workers": case.workers,
+                        "control": case.control,
+                        "outcomes": dict(collections.Counter(row["outcome"] for row in case.rows)),
+                        **{
+                            metric.key: dataclasses.asdict(estimate)
+                            for metric in METRICS
+                            if (estimate := one.estimate(case, metric))
+                        },
+                    }
+                    for case in one.cases
+                ],
+                "comparisons": [
+                    {"tool": label, "base": one.question.control, "workers": workers, **dataclasses.asdict(comparison)}
+                    for workers, comparisons in sorted(one.comparisons.items())
+                    for label, comparison in sorted(comparisons.items())
+                ],
+                "noise_floor": {str(workers): floor for workers, (_, floor) in sorted(one.floors.items())},
+            }
+        )
+    return found

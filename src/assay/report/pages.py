@@ -1,0 +1,300 @@
+"""What each page holds: answers to parts of a document."""
+
+from __future__ import annotations
+
+import collections
+import json
+import statistics as plain
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from assay import store
+from assay.measured import Question
+from assay.report.answer import Answer, alarms, provenance, reproduce, sentences, verdict_note
+from assay.report.document import Code, Details, Heading, Items, Paragraph, Part, Picture, Table, render_markdown
+from assay.report.figures import Figure
+from assay.report.method import RULES, failure_hint
+from assay.report.tables import case_table, comparison_table, noise_table, speedup_table, thread_table, trial_table
+
+CAPTIONS = {
+    "throughput": "Mean and 95 % interval; every trial is a tick. Cases without a right answer are text.",
+    "scaling": "Speed-up over the plain single process, and what is left of it per worker.",
+    "start": "From the spawn of the process to the first step done. Environments were built before.",
+    "memory": "Proportional set size of the whole process tree at its peak: shared pages are counted once.",
+    "quality": "One trial a case. The clock starts when a rank enters the loop.",
+    "noise": "Each trial against its case's mean; the control is the A/A twin.",
+}
+
+
+def picture_parts(one: Answer, figures: Mapping[str, Figure], kinds: Sequence[str]) -> list[Part]:
+    found: list[Part] = []
+    for kind in kinds:
+        for name, figure in figures.items():
+            if name.split("-")[0] == kind:
+                floor = CAPTIONS.get(kind, "Paired ratios with 95 % intervals; grey is the equivalence zone.")
+                found.append(Picture(figure, f"**{figure.title}.** {floor}"))
+    return found
+
+
+def index_parts(answers: Sequence[Answer], drawn: Mapping[int, Mapping[str, Figure]], going_on: bool) -> list[Part]:
+    parts: list[Part] = []
+    if going_on:
+        parts.append(Paragraph("The run is still going on: figures are of the blocks finished so far.", "warning"))
+    for one in answers:
+        parts.append(Heading(f"{one.question.text['title']} ({one.device})"))
+        parts.append(Paragraph(one.question.text["question"], "lead"))
+        parts += [Paragraph(alarm, "warning") for alarm in alarms(one)]
+        if note := verdict_note(one):
+            parts.append(Paragraph(note))
+        parts.append(Items(sentences(one)))
+        kinds = ("throughput", "scaling") if "scaling" in drawn[id(one)] else ("throughput",)
+        parts += picture_parts(one, drawn[id(one)], kinds)
+        parts.append(
+            Paragraph(f"{provenance(one.question)} [All figures and trials](scenarios/{one.question.name}.html).")
+        )
+    return parts
+
+
+def scenario_parts(
+    question: Question, answers: Sequence[Answer], drawn: Mapping[int, Mapping[str, Figure]]
+) -> list[Part]:
+    text = question.text
+    batch = f"global batch {text['batch']}" if "batch" in text else f"batch {text['batch_per_worker']} a worker"
+    parts: list[Part] = [
+        Paragraph(text["question"], "lead"),
+        Paragraph(provenance(question)),
+        Paragraph(
+            f"Workload `{text['workload']}`, {batch}, plain SGD {text['optimizer']}. Inside a timed step: fetching the "
+            "batch, forward, backward, gradient exchange, update. Outside it: making data, reading losses, evaluating, "
+            "writing records, building environments."
+        ),
+        Code(
+            "spawn -> import -> launch ranks -> load, prepare -> warm-up -> [ window ] -> teardown -> last process gone"
+        ),
+        Paragraph(
+            f"Checked: the loss of every step within {text.get('check', {}).get('loss', {}).get('within', 1e-4)} of a "
+            "single process that splits each batch into as many chunks; equal final weights on all ranks; settings "
+            "read back as applied."
+        ),
+    ]
+    if text.get("shows_not"):
+        parts.append(Paragraph(f"What it does not show: {text['shows_not']}"))
+    if question.repeats:
+        parts.append(
+            Paragraph(f"The noise gate rejected {question.repeats} trials; they were repeated in their block.")
+        )
+    for one in answers:
+        if one.question is not question:
+            continue
+        parts.append(Heading(f"Results on {one.device}"))
+        parts += [Paragraph(alarm.replace("(failures", "(../failures"), "warning") for alarm in alarms(one)]
+        if note := verdict_note(one):
+            parts.append(Paragraph(note))
+        parts.append(Items(sentences(one)))
+        order = ("throughput", "difference", "scaling", "start", "memory", "quality", "noise")
+        parts += picture_parts(one, drawn[id(one)], order)
+        parts.append(Heading("Numbers", 3))
+        parts.append(case_table(one))
+        parts += [table for table in (comparison_table(one), speedup_table(one)) if table]
+        parts.append(noise_table(one))
+        parts.append(Details("Every trial", [trial_table(one)]))
+    parts += [
+        Heading("Again"),
+        Code(reproduce(question)),
+        Details("The scenario's file", [Code(question.run["scenario_text"].rstrip())]),
+    ]
+    return parts
+
+
+def failure_parts(questions: Sequence[Question]) -> list[Part]:
+    rows = [row for question in questions for case in question.cases for row in case.rows if row["outcome"] != "ok"]
+    parts: list[Part] = []
+    total = sum(len(case.rows) for question in questions for case in question.cases)
+    if not rows:
+        parts.append(Paragraph(f"None: all {total} trials are ok."))
+    else:
+        parts.append(
+            Paragraph(f"{len(rows)} of {total} trials are not ok. What a machine lacks is never a tool's failure.")
+        )
+        counts = collections.Counter((row["outcome"], row["codes"] or "", row["phase"] or "") for row in rows)
+        parts.append(
+            Table(
+                ["Outcome", "Codes", "Phase", "Trials"],
+                [[*key, str(count)] for key, count in sorted(counts.items(), key=lambda pair: -pair[1])],
+            )
+        )
+        groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+        for row in rows:
+            first = (row["error"] or "").splitlines()[:1]
+            groups.setdefault((row["scenario"], row["label"], row["device"], row["outcome"], *first), []).append(row)
+        for group in groups.values():
+            row = group[0]
+            workers = ", ".join(sorted({str(one["workers"]) for one in group}))
+            parts.append(
+                Heading(f"{row['label']}: {row['outcome']} ({row['scenario']}, {row['device']}, workers {workers})", 3)
+            )
+            parts.append(
+                Paragraph(
+                    f"{len(group)} trials, ended in {row['phase']}, exit code {row['exit_code']}. "
+                    f"{failure_hint(row['outcome'], row['error'] or '', row['codes'] or '')}"
+                )
+            )
+            parts.append(Code("\n".join(filter(None, [row["error"], row["log_tail"]]))))
+    survivors = collections.Counter(
+        (row["label"], name)
+        for question in questions
+        for case in question.cases
+        for row in case.rows
+        for name in json.loads(row["survivors"] or "[]")
+    )
+    if survivors:
+        parts.append(Heading("Survivors"))
+        parts.append(
+            Table(
+                ["Tool", "Process", "Times"],
+                [[label, name, str(count)] for (label, name), count in sorted(survivors.items())],
+                "Processes that lived on two seconds after their trial's worker, and were ended.",
+            )
+        )
+    return parts
+
+
+def machine_parts(questions: Sequence[Question], environments: Sequence[Mapping[str, Any]]) -> list[Part]:
+    parts: list[Part] = []
+    seen = set()
+    for question in questions:
+        run = question.run
+        if run["run"] in seen:
+            continue
+        seen.add(run["run"])
+        parts.append(Heading(f"Run {run['run']}"))
+        facts = json.loads(run["machine"])
+        rows = [[name.replace("_", " "), "unknown" if value is None else str(value)] for name, value in facts.items()]
+        parts.append(Table(["Fact", "Value"], rows))
+        trials = [row for one in questions if one.run["run"] == run["run"] for case in one.cases for row in case.rows]
+        probes = [row for row in trials if row["kernel_ns"] is not None]
+        if probes:
+            parts.append(
+                Paragraph(
+                    f"Noise over {len(probes)} trials: kernel "
+                    f"{plain.median(row['kernel_ns'] for row in probes) / 1e6:.1f} ms, "
+                    f"CV up to {max(row['kernel_cv'] for row in probes):.1%}, drift within a trial up to "
+                    f"{max(abs(row['kernel_drift']) for row in probes):.1%}, CPU share down to "
+                    f"{min(row['kernel_cpu_share'] for row in probes):.3f}. Gate: `{run['noise_gate']}`."
+                )
+            )
+        cost = [
+            row["sampler_cpu_s"] / row["wall_ns"] * 1e9 for row in trials if row["sampler_cpu_s"] and row["wall_ns"]
+        ]
+        if cost:
+            parts.append(
+                Paragraph(
+                    f"The memory sampler used {plain.median(cost):.2%} of a core (median), {max(cost):.2%} at most."
+                )
+            )
+        parts.append(thread_table(trials))
+    parts.append(Heading("Environments"))
+    parts.append(
+        Table(
+            ["Tool", "Outcome", "Python", "Build (s)", "Size (GiB)", "Packages", "Digest"],
+            [
+                [
+                    row["tool"],
+                    row["outcome"],
+                    row["python"] or "-",
+                    f"{row['build_s']:.1f}",
+                    f"{row['size_bytes'] / 2**30:.2f}" if row["size_bytes"] else "-",
+                    str(len(row["packages"] or [])),
+                    (row["digest"] or "")[:12],
+                ]
+                for row in environments
+            ],
+            "Build time is that of this run: near zero where the environment stood already.",
+        )
+    )
+    for row in environments:
+        packages = [[cell or "-" for cell in package] for package in row["packages"] or []]
+        if packages:
+            parts.append(Details(f"Packages of {row['tool']}", [Table(["Package", "Version", "License"], packages)]))
+    return parts
+
+
+def method_parts(questions: Sequence[Question]) -> list[Part]:
+    versions = sorted({str(question.run["method_version"]) for question in questions})
+    return [
+        Paragraph(
+            f"The rules in force, method version {', '.join(versions)}. Rows of different versions are never mixed."
+        ),
+        Table(["Rule", "What it says"], [[name, text] for name, text in RULES]),
+    ]
+
+
+def data_parts(runs: Sequence[str], faults: Sequence[str]) -> list[Part]:
+    parts: list[Part] = [
+        Paragraph("Everything here was made from these files; samples are kept raw."),
+        Table(
+            ["Run", "Files"], [[run, f"`results/{{runs,environments,trials,samples}}/{run}.parquet`"] for run in runs]
+        ),
+        Code(
+            "import pandas\n"
+            'trials = pandas.read_parquet("results/trials")\n'
+            'samples = pandas.read_parquet("results/samples")'
+        ),
+        Code(
+            'duckdb -c "SELECT label, workers, median(samples / window_ns * 1e9) AS samples_per_s\n'
+            "FROM 'results/trials/*.parquet' WHERE outcome = 'ok' AND kind = 'trial' GROUP BY ALL ORDER BY ALL\""
+        ),
+        *(
+            Details(
+                f"Columns of {name}",
+                [Table(["Column", "Type"], [[field.name, str(field.type)] for field in schema])],
+            )
+            for name, schema in store.TABLES.items()
+        ),
+    ]
+    if faults:
+        parts += [Heading("Skipped"), Items(list(faults))]
+    return parts
+
+
+def markdown(
+    answers: Sequence[Answer],
+    drawn: Mapping[int, Mapping[str, Figure]],
+    questions: Sequence[Question],
+    going_on: bool,
+) -> str:
+    parts: list[Part] = [Heading("assay report", 1)]
+    if going_on:
+        parts.append(Paragraph("The run is still going on: figures are of the blocks finished so far.", "warning"))
+    for one in answers:
+        parts.append(Heading(f"{one.question.text['title']} ({one.device})"))
+        parts.append(Paragraph(one.question.text["question"]))
+        parts += [Paragraph(alarm.replace("(failures.html)", "(#failures)"), "warning") for alarm in alarms(one)]
+        if note := verdict_note(one):
+            parts.append(Paragraph(note))
+        parts.append(Items(sentences(one)))
+        parts += picture_parts(
+            one, drawn[id(one)], ("throughput", "difference", "scaling", "start", "memory", "quality")
+        )
+        parts.append(case_table(one))
+        parts += [table for table in (comparison_table(one), speedup_table(one)) if table]
+        parts.append(Paragraph(provenance(one.question)))
+        parts.append(Code(reproduce(one.question)))
+    failed = collections.Counter(
+        (row["scenario"], row["label"], row["outcome"], row["codes"] or "")
+        for question in questions
+        for case in question.cases
+        for row in case.rows
+        if row["outcome"] != "ok"
+    )
+    parts.append(Heading("Failures"))
+    if failed:
+        parts.append(
+            Table(
+                ["Scenario", "Tool", "Outcome", "Codes", "Trials"],
+                [[*key, str(count)] for key, count in sorted(failed.items())],
+            )
+        )
+    else:
+        parts.append(Paragraph("None."))
+    return render_markdown(parts, "figures")

@@ -1,0 +1,72 @@
+"""The report as a folder: pages, figures, Markdown and a summary. The same parquet gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from assay import measured, store
+from assay.errors import UsageError
+from assay.journal import Journal, write_whole
+from assay.report.answer import answer, summary
+from assay.report.document import Page, render_html
+from assay.report.drawing import draw
+from assay.report.figures import Palette, save
+from assay.report.pages import (
+    data_parts,
+    failure_parts,
+    index_parts,
+    machine_parts,
+    markdown,
+    method_parts,
+    scenario_parts,
+)
+from assay.selection import Layout
+
+
+def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
+    """Render the runs, by default each scenario's newest, into `output`; returns what in results was skipped.
+
+    A run that is not sealed yet is read from its journal. Raises UsageError where there is nothing to show.
+    """
+    archive = store.survey(layout.results)
+    unsealed = [run for run in runs if run not in archive.runs]
+    if len(unsealed) > 1:
+        raise UsageError(f"no run {', '.join(unsealed)} in {layout.results}; see assay list runs")
+    journal = Journal.find(layout.runs, unsealed[0]) if unsealed else None
+    with store.query(archive, journal) as connection:
+        chosen = list(runs) or measured.newest(connection)
+        questions = measured.questions(connection, chosen)
+        if not questions:
+            raise UsageError(f"{layout.results}: no runs to report; measure first: assay run --profile smoke")
+        traces = {question.name: measured.quality_traces(connection, question) for question in questions}
+        environments = measured.environments(connection, chosen)
+    palette = Palette([case.tool for question in questions for case in question.cases])
+    answers = [answer(question, device) for question in questions for device in question.devices]
+    drawn = {id(one): draw(one, traces[one.question.name], palette) for one in answers}
+    pages = [
+        Page("index.html", "Answers", index_parts(answers, drawn, journal is not None)),
+        *(
+            Page(f"scenarios/{question.name}.html", question.text["title"], scenario_parts(question, answers, drawn))
+            for question in questions
+        ),
+        Page("failures.html", "Failures", failure_parts(questions)),
+        Page("machine.html", "Machine", machine_parts(questions, environments)),
+        Page("method.html", "Method", method_parts(questions)),
+        Page("data.html", "Data", data_parts(chosen, archive.faults)),
+    ]
+    # Rendered beside the old report and put in its place whole, so that a reader never sees a mixture.
+    partial = output.with_name(output.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for page in pages:
+        path = partial / page.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(render_html(page, pages), encoding="utf-8")
+    save([figure for figures in drawn.values() for figure in figures.values()], partial / "figures")
+    write_whole(partial / "REPORT.md", markdown(answers, drawn, questions, journal is not None).encode())
+    write_whole(partial / "summary.json", json.dumps(summary(answers), indent=1, sort_keys=True).encode())
+    shutil.rmtree(output, ignore_errors=True)
+    partial.rename(output)
+    return archive.faults
