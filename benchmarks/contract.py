@@ -90,10 +90,6 @@ class Training:
     address: str | None = None  # an existing cluster to attach to, in the tool's own notation
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # of this tool or variant
 
-    @property
-    def steps(self) -> int:
-        return self.quality_steps + self.warmup_steps + self.window_steps
-
     def run(self, rank: int, prepare: Prepare | None = None) -> RankLog:
         """Train as rank `rank` of `workers`, measured by our clock. Call it once, inside the rank."""
         from benchmarks import loop

@@ -65,12 +65,14 @@ class Inputs:
 
     def batch(self, step: int, batch: int, part: int, parts: int) -> tuple[Any, Any]:
         """Rows of contiguous part `part` of `parts` of the global batch of `step`."""
+        import torch
+
         share = batch // parts
         first = step * batch + part * share
         order = self.order
         start = first % len(order)
         chosen = order[start : start + share]
         while len(chosen) < share:  # the stored order ran out: start over
-            chosen = chosen.new_tensor([*chosen, *order[: share - len(chosen)]])
+            chosen = torch.cat([chosen, order[: share - len(chosen)]])
         inputs, targets = self.train
         return inputs[chosen], targets[chosen]

@@ -63,12 +63,15 @@ def chunked_step(chunks: int) -> Prepare:
 
 def run(job: Training, rank: int, prepare: Prepare | None) -> RankLog:
     """See `Training.run`."""
+    # Before the first stamp: some launchers have imported it already, and launching pays for it in all of them.
+    import torch
+
     stamps = {"entered": time.perf_counter_ns()}
     announce(job, rank, "warmup")
     settle(job, rank)
-    import torch
-
     device = torch.device(device_name(job, rank))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     inputs = Inputs(job.inputs)
     workload = load_workload(job.workload)
     model = workload.build(job.options, inputs.weights)
@@ -181,7 +184,7 @@ class DeviceClock:
 def announce(job: Training, rank: int, phase: str) -> None:
     """Tell the engine which phase begins, for deadlines and progress. No stamp depends on it.
 
-    A rank of a remote cluster may not see the scratch folder; then the engine just knows less.
+    A rank of a remote cluster may not see the scratch folder; then the engine does not know the phase.
     """
     if rank == 0:
         with contextlib.suppress(OSError):

@@ -71,7 +71,7 @@ class Wire:
 
 def train(request: dict[str, Any], wire: Wire) -> None:
     """Run a trial: hand the job to the tool, pass on what its ranks logged."""
-    tool: contract.Trainer = importlib.import_module(request["module"])  # type: ignore[assignment]
+    tool: contract.Trainer = importlib.import_module(request["module"])
     job = contract.Training(**{**request["job"], "cores": tuple(request["job"]["cores"])})
     wire.phase("launch")
     logs = list(tool.train(job))
@@ -149,7 +149,7 @@ def main() -> None:
         wire.send("unsupported", reason=str(reason))
     except ImportError as error:
         wire.send("failed", kind="import", error=f"{type(error).__name__}: {error}", traceback=tail())
-    except (MemoryError, Exception) as error:
+    except Exception as error:
         wire.send("failed", kind="error", error=f"{type(error).__name__}: {error}", traceback=tail())
     else:
         wire.send("done", at_ns=time.perf_counter_ns())

@@ -24,11 +24,11 @@ def test_each_limit_is_told_with_its_value() -> None:
     assert all(word in found for word in ("CPU/wall 0.500", "CV 0.200", "drift 0.200", "steal"))
 
 
-def test_limits_are_twice_what_the_idle_machine_showed(tmp_path: Path) -> None:
+def test_limits_are_twice_what_the_idle_machine_showed_and_at_least_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "noise.json"
-    path.write_text(json.dumps({"wall_cv": 0.04, "drift": 0.05}))
+    path.write_text(json.dumps({"wall_cv": 0.08, "drift": 0.01}))
 
-    assert Calibration.load(path) == Calibration(0.08, 0.10, True)
+    assert Calibration.load(path) == Calibration(0.16, 0.06, True)
     assert Calibration.load(tmp_path / "none.json") == Calibration()
 
 

@@ -21,6 +21,16 @@ def noisy(scale: float, sigma: float, seed: int, blocks: int = 10, drift: float 
     }
 
 
+def compare(
+    value: dict[int, float], base: dict[int, float], floor: float | None, seed: int = 0
+) -> rules.Comparison | None:
+    return rules.compare({"x": rules.Pair(value, base, floor)}, larger_is_faster=True, seed=seed).get("x")
+
+
+def word(comparison: rules.Comparison | None) -> str | None:
+    return comparison and comparison.word
+
+
 def test_geometric_mean_and_t_interval_by_hand() -> None:
     # Logs -0.1, 0, 0, 0, 0.1: mean 0, deviation sqrt(0.02 / 4), half-width 2.77645 * 0.0707107 / sqrt(5) = 0.087799.
     found = rules.geometric([math.exp(log) for log in (-0.1, 0, 0, 0, 0.1)])
@@ -33,15 +43,16 @@ def test_geometric_mean_and_t_interval_by_hand() -> None:
 
 def test_m20_below_five_blocks_there_is_no_interval_and_no_verdict() -> None:
     few = {block: 1000.0 + block for block in range(4)}
-    found = rules.compare({"a": few}, few, 0.0, larger_is_faster=True, seed=0)
+    found = compare(few, few, 0.0)
 
     assert rules.geometric(list(few.values())).low is None  # type: ignore[union-attr]
-    assert (found["a"].word, found["a"].p) == ("no verdict", None)
+    assert found is not None
+    assert (found.word, found.p) == ("no verdict", None)
 
 
 def test_no_values_give_no_estimate() -> None:
     assert rules.geometric([]) is None
-    assert rules.compare({"a": {}}, {0: 1.0}, 0.0, larger_is_faster=True, seed=0) == {}
+    assert compare({}, {0: 1.0}, 0.0) is None
 
 
 def test_m14_a_block_that_lacks_one_side_is_dropped_for_this_pair_only() -> None:
@@ -63,12 +74,7 @@ def test_tost_agrees_with_its_definition() -> None:
 
 
 def test_m76_five_per_cent_slower_at_two_per_cent_noise_is_found() -> None:
-    words = [
-        rules.compare({"b": noisy(0.95, 0.02, seed)}, noisy(1.0, 0.02, seed), 0.01, larger_is_faster=True, seed=seed)[
-            "b"
-        ].word
-        for seed in range(100)
-    ]
+    words = [word(compare(noisy(0.95, 0.02, seed), noisy(1.0, 0.02, seed), 0.01, seed=seed)) for seed in range(100)]
 
     assert words.count("slower") >= 93
     assert "faster" not in words
@@ -82,33 +88,47 @@ def test_m76_equal_tools_are_seldom_called_different() -> None:
             twin = noisy(1.0 + 1e-12, sigma, seed)
             other = noisy(1.0 - 1e-12, sigma, seed)
             _, floor = rules.noise_floor(twin, base)
-            words.append(rules.compare({"b": other}, base, floor, larger_is_faster=True, seed=seed)["b"].word)
+            words.append(word(compare(other, base, floor, seed=seed)))
 
         assert words.count("faster") + words.count("slower") <= 5
 
 
 def test_equal_values_are_equivalent_and_a_constant_difference_is_not() -> None:
     base = dict.fromkeys(BLOCKS, 100.0)
-    found = rules.compare(
-        {"same": dict(base), "half": dict.fromkeys(BLOCKS, 50.0)}, base, 0.0, larger_is_faster=True, seed=0
-    )
 
-    assert found["same"].word == "equivalent within 5 %"
-    assert found["half"].word == "slower"
+    assert word(compare(dict(base), base, 0.0)) == "equivalent within 5 %"
+    assert word(compare(dict.fromkeys(BLOCKS, 50.0), base, 0.0)) == "slower"
 
 
 def test_a_smaller_time_is_faster() -> None:
     base = noisy(1.0, 0.01, 3)
-    found = rules.compare({"b": noisy(0.8, 0.01, 3)}, base, 0.0, larger_is_faster=False, seed=0)
+    found = rules.compare({"b": rules.Pair(noisy(0.8, 0.01, 3), base, 0.0)}, larger_is_faster=False, seed=0)
 
     assert found["b"].word == "faster"
 
 
 def test_m13_inside_the_noise_floor_nothing_is_decided() -> None:
     base = noisy(1.0, 0.001, 5)
-    found = rules.compare({"b": noisy(0.93, 0.001, 5)}, base, 0.08, larger_is_faster=True, seed=0)
 
-    assert found["b"].word == "undecided"
+    assert word(compare(noisy(0.93, 0.001, 5), base, 0.08)) == "undecided"
+
+
+def test_m13_without_a_control_there_is_no_verdict() -> None:
+    base = noisy(1.0, 0.001, 5)
+
+    assert word(compare(noisy(0.5, 0.001, 5), base, None)) == "no verdict"
+    assert rules.noise_floor(noisy(0.9, 0.001, 5), base)[1] is None  # a twin that differs from itself
+    assert rules.noise_floor({}, base) == (None, None)
+
+
+def test_m25_p_values_are_adjusted_over_the_whole_table() -> None:
+    base, other = noisy(1.0, 0.03, 8), noisy(0.97, 0.03, 8)
+    alone = compare(other, base, 0.0)
+    among = rules.compare({number: rules.Pair(other, base, 0.0) for number in range(10)}, larger_is_faster=True, seed=0)
+
+    assert alone is not None
+    assert alone.p is not None
+    assert among[0].p == pytest.approx(min(1.0, 10 * alone.p))
 
 
 def test_m22_resolution_matches_the_table_of_half_widths() -> None:

@@ -20,16 +20,20 @@ from typing import Any
 
 from benchmarks.contract import RankLog, Training, Unsupported
 
+WORKERS_S = 60
+
 
 def train(job: Training) -> Iterable[RankLog]:
     import dask
     from distributed import Client, LocalCluster
 
-    if job.settings.get("malloc_trim") == "unset":
+    if job.settings.get("malloc_trim") == "unset" and not job.address:
         # The nanny exports MALLOC_TRIM_THRESHOLD_ to its workers, which slows allocation-heavy steps.
         # None removes it; leaving the key out would merge and keep it.
         dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
     if job.address:
+        if job.settings:
+            raise Unsupported("settings of the nanny belong to whoever started the cluster")
         with Client(job.address) as client:
             client.upload_file(str(job.archive()))
             return run_ranks(client, job)
@@ -48,10 +52,11 @@ def train(job: Training) -> Iterable[RankLog]:
 
 
 def run_ranks(client: Any, job: Training) -> list[RankLog]:
-    client.wait_for_workers(job.workers)
+    try:
+        client.wait_for_workers(job.workers, timeout=WORKERS_S)
+    except TimeoutError as fault:
+        raise Unsupported(f"the cluster does not have {job.workers} workers after {WORKERS_S} s") from fault
     workers = sorted(client.scheduler_info(n_workers=-1)["workers"])[: job.workers]
-    if len(workers) < job.workers:
-        raise Unsupported(f"the cluster has {len(workers)} workers, the case needs {job.workers}")
     host = workers[0].split("://")[1].rsplit(":", 1)[0]
     port = client.submit(free_port, workers=[workers[0]], pure=False).result()
     futures = [

@@ -20,10 +20,12 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.contract import RankLog, Training
+from benchmarks.contract import RankLog, Training, Unsupported
 
 
 def train(job: Training) -> Iterable[RankLog]:
+    if job.address:
+        raise Unsupported("its launcher reaches hosts by ssh; there is no running cluster to attach to")
     subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run"),

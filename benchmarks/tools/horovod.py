@@ -38,12 +38,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.contract import RankLog, Training
+from benchmarks.contract import RankLog, Training, Unsupported
 
 
 def train(job: Training) -> Iterable[RankLog]:
     import horovod
+    import horovod.torch
 
+    if job.address:
+        raise Unsupported("its launcher reaches hosts by ssh; there is no running cluster to attach to")
+    if job.device == "cuda" and not horovod.torch.nccl_built():
+        raise Unsupported("this build has no NCCL: gradients would go through the host")
     return horovod.run(train_rank, (job,), num_proc=job.workers, use_gloo=True)
 
 

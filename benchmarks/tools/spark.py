@@ -19,7 +19,7 @@ import os
 import sys
 from collections.abc import Iterable
 
-from benchmarks.contract import RankLog, Training
+from benchmarks.contract import RankLog, Training, Unsupported
 
 
 def train(job: Training) -> Iterable[RankLog]:
@@ -29,6 +29,8 @@ def train(job: Training) -> Iterable[RankLog]:
     # Otherwise the workers take the first python on PATH.
     os.environ |= {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
     cuda = job.device == "cuda"
+    if cuda and not job.address:
+        raise Unsupported("local mode schedules no GPUs: attach to a cluster whose workers declare them")
     code = str(job.archive())
     builder = (
         SparkSession.builder.master(job.address or f"local[{job.workers}]")

@@ -42,7 +42,10 @@ def initial_weights(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
     width, vocabulary = options["width"], options["vocabulary"]
     generator = numpy.random.default_rng([seed, 2])
-    shapes = {"embed.weight": (vocabulary, width), "position.weight": (options["sequence"], width)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "embed.weight": (vocabulary, width),
+        "position.weight": (options["sequence"], width),
+    }
     for index in range(options["depth"]):
         block = f"blocks.{index}"
         shapes |= {f"{block}.norm1.weight": (width,), f"{block}.norm1.bias": (width,)}

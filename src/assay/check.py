@@ -59,7 +59,7 @@ def judge(
             )
     if len({rank.weights for rank in ranks}) > 1:
         findings.append(Finding("WEIGHTS", "ranks ended with different weights"))
-    if findings and findings[0].code in ("RANKS", "STEPS"):
+    if any(finding.code in ("RANKS", "STEPS") for finding in findings):
         return Verdict(tuple(findings), None)
     trace = mean_trace([losses[rank] for rank in range(workers)])
     gap, worst = largest_gap(trace, reference)

@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 a trial that can run here was not ok (smoke, try); 2 usage
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay import __version__
-from assay.errors import AssayError
+from assay.errors import AssayError, StoreError
 
 if TYPE_CHECKING:
     from assay.journal import Journal
@@ -98,7 +99,7 @@ def selection(run: argparse.ArgumentParser) -> None:
     run.add_argument("--device", action="append", default=[], choices=("cpu", "cuda"), help="only this device")
     run.add_argument("--workers", action="append", default=[], type=positive, help="only this number of workers")
     run.add_argument("--blocks", type=positive, help="instead of the profile's")
-    run.add_argument("--seed", type=int, help="of the order of trials; default: drawn, and stored")
+    run.add_argument("--seed", type=seed, help="of the order of trials; default: drawn, and stored")
     run.add_argument("--python", help="an interpreter that is already provisioned, for all tools")
     run.add_argument(
         "--cluster", action="append", default=[], type=pair, metavar="TOOL=ADDRESS", help="attach to a running cluster"
@@ -117,6 +118,13 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not a seed: 0 to {2**31 - 1}")
     return number
 
 
@@ -160,14 +168,15 @@ def command_run(options: argparse.Namespace, argv: list[str]) -> int:
     from assay import run
     from assay.progress import Progress
 
-    if options.resume is not None:
-        journal, prepared, chosen = run.resume(options.resume or None, place)
-    else:
-        journal, prepared = run.start(run_options(options), place, argv)
-        chosen = run_options(options)
-    progress = Progress(prepared.trials, guesses=earlier_walls(place))
-    progress.say(f"run {journal.run}: {len(prepared.trials)} trials, seed {prepared.seed}")
-    run.Run(journal, prepared, chosen, place, progress).execute(refresh=not options.no_report)
+    with run.only_one(place.state):
+        if options.resume is not None:
+            journal, prepared, chosen = run.resume(options.resume or None, place)
+        else:
+            chosen = run_options(options)
+            journal, prepared = run.start(chosen, place, argv)
+        progress = Progress(prepared.trials, guesses=earlier_walls(place))
+        progress.say(f"run {journal.run}: {len(prepared.trials)} trials, seed {prepared.seed}")
+        run.Run(journal, prepared, chosen, place, progress).execute(refresh=not options.no_report)
     if not options.no_report:
         render([journal.run], place.reports / "latest", place)
         progress.say(f"report: {(place.reports / 'latest/index.html').relative_to(place.root)}")
@@ -196,12 +205,13 @@ def earlier_walls(place: Layout) -> dict[str, float]:
         return {}
     from assay import store
 
-    with store.query(store.survey(place.results)) as connection:
+    with contextlib.suppress(StoreError), store.query(store.survey(place.results)) as connection:
         rows = connection.execute(
             "SELECT scenario || '/' || label || '/' || device || '/' || workers, median(wall_ns) / 1e9 "
             "FROM trials WHERE kind = 'trial' AND wall_ns IS NOT NULL GROUP BY 1"
         ).fetchall()
-    return dict(rows)
+        return dict(rows)
+    return {}
 
 
 def dry_run(prepared: Prepared, place: Layout) -> int:
@@ -238,7 +248,8 @@ def command_list(options: argparse.Namespace, argv: list[str]) -> int:
     if options.what == "tools":
         known = tool.find([place.root / folder for folder in ("benchmarks/tools", *options.tool_folders)], place.root)
         for one in known.values():
-            print(f"{one.name:16} {'+'.join(one.devices):9} {' '.join(one.capabilities):6} {one.title}: {one.summary}")
+            print(f"{one.name:16} {'+'.join(one.devices):9} {' '.join(one.capabilities):6} {one.title}, {one.homepage}")
+            print(f"{'':16} {one.summary}")
     elif options.what == "scenarios":
         for name, path in scenario.find(place.root / options.scenario_folder).items():
             loaded = scenario.load(path, place.workloads)
@@ -278,9 +289,11 @@ def command_doctor(options: argparse.Namespace, argv: list[str]) -> int:
 
 
 def command_try(options: argparse.Namespace, argv: list[str]) -> int:
-    from assay import foreground
+    from assay import foreground, run
 
-    return foreground.attempt(options, layout())
+    place = layout()
+    with run.only_one(place.state):
+        return foreground.attempt(options, place)
 
 
 def command_new(options: argparse.Namespace, argv: list[str]) -> int:
@@ -288,7 +301,7 @@ def command_new(options: argparse.Namespace, argv: list[str]) -> int:
 
     place = layout()
     path = template.write(options.name, options.folder or place.root / "benchmarks/tools")
-    print(f"{path}\nfill in the places marked with <...>, then: assay try {options.name} digits")
+    print(f"{path}\nfill in the places marked with <...>, then: assay try {options.name} data-parallel")
     return 0
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,7 +21,7 @@ def check(place: Layout, tool_folders: Sequence[str]) -> int:
     """Print a line a finding; returns 0 where every tool can run here, else 1."""
     facts = machine.facts()
     cores = len(machine.cores())
-    lines = [
+    lines: list[tuple[Any, ...]] = [
         (True, f"{facts['cpu']}, {cores} usable cores, {facts['memory_bytes'] / 2**30:.0f} GiB, {facts['kernel']}"),
         (shutil.which(environment.uv()) is not None, f"uv: {environment.uv()}", "pip install uv"),
         (
@@ -60,8 +61,8 @@ def check(place: Layout, tool_folders: Sequence[str]) -> int:
         needs = f" ({', '.join(one.needs)})" if one.needs else ""
         remedy = "; ".join(environment.remedy(need) for need in missing)
         lines.append((not missing, f"{one.name}{needs}", remedy))
-    for good, text, *remedy in lines:
-        print(f"{'ok  ' if good else 'note'} {text}" + ("" if good or not remedy else f": {remedy[0]}"))
+    for good, text, *advice in lines:
+        print(f"{'ok  ' if good else 'note'} {text}" + ("" if good or not advice else f": {advice[0]}"))
     return int(not fit)
 
 

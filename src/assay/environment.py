@@ -22,6 +22,7 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from assay import machine
 from assay.errors import UsageError
 from assay.tool import Tool
 
@@ -152,7 +153,7 @@ def build(tool: Tool, folder: Path, running: set[subprocess.Popen[str]]) -> Envi
         advice = next((advice for sign, advice in BUILD_SIGNS if re.search(sign, output)), f"run: {' '.join(command)}")
         return Environment(tool.name, None, "environment", "\n".join(lines[-LAST_LINES:]), advice)
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    return describe(tool.name, python, build_s=time.monotonic() - started, size=disk_size(place))
+    return describe(tool.name, python, build_s=time.monotonic() - started, size=machine.folder_size(place))
 
 
 def describe(tool: str, python: Path, build_s: float = 0.0, size: int = 0) -> Environment:
@@ -301,13 +302,3 @@ def pip_files(variables: Mapping[str, str]) -> dict[str, str]:
         if parser.has_section(section):
             found |= {name: value for name, value in parser.items(section) if name in PIP_TO_UV}
     return found
-
-
-def disk_size(folder: Path) -> int:
-    """Bytes below a folder, links not followed."""
-    total = 0
-    for place, _, files in os.walk(folder):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += os.lstat(f"{place}/{name}").st_size
-    return total

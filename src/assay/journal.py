@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,11 @@ class Journal:
         return journal
 
     @classmethod
-    def find(cls, runs: Path, name: str | None) -> Journal:
-        """The named run, or the newest. Raises UsageError where there is none."""
-        known = sorted(path.parent.name for path in runs.glob("*/run.json"))
+    def find(cls, runs: Path, name: str | None, sealed: Collection[str] = ()) -> Journal:
+        """The named run, or the newest, that is not sealed. Raises UsageError where there is none."""
+        if name in sealed:
+            raise UsageError(f"{name} is complete and sealed; start a new run")
+        known = sorted(path.parent.name for path in runs.glob("*/run.json") if path.parent.name not in sealed)
         if not known or (name and name not in known):
             raise UsageError(f"no run {name or 'to resume'} in {runs}; there are {', '.join(known) or 'none'}")
         return cls(runs / (name or known[-1]))

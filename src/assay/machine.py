@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import json
 import os
 import platform
@@ -26,6 +25,8 @@ DEFAULT_WALL_CV = 0.10
 DEFAULT_DRIFT = 0.06
 LEAST_CPU_SHARE = 0.95
 MOST_STEAL = 0.01
+PROBE_PAUSE_S = 0.5
+PROBE_DISTANCE = 20  # probes: with their pauses a dozen seconds, a short trial's length
 
 
 def facts() -> dict[str, Any]:
@@ -56,10 +57,30 @@ def facts() -> dict[str, Any]:
 
 
 def cores() -> list[int]:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(psutil.cpu_count() or 1))
+    """The logical cores that this process may use, one of each physical core first.
+
+    Ranks are pinned in this order: two of them on the threads of one core would be a contest, not scaling.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return list(range(psutil.cpu_count() or 1))
+    usable = sorted(os.sched_getaffinity(0))
+    seen: dict[str, int] = {}  # physical core to how many of its threads were listed before
+    order = []
+    for core in usable:
+        siblings = read(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list") or str(core)
+        seen[siblings] = seen.get(siblings, -1) + 1
+        order.append((seen[siblings], core))
+    return [core for _, core in sorted(order)]
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes below a folder, links not followed; what vanishes meanwhile counts nothing."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(f"{place}/{name}").st_size
+    return total
 
 
 def has_cuda() -> bool:
@@ -158,7 +179,7 @@ def probe() -> Probe:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Calibration:
-    """Limits of the noise gate: twice what the idle machine shows (rule M55)."""
+    """Limits of the noise gate: twice what the idle machine shows, at least the defaults (rule M55)."""
 
     wall_cv: float = DEFAULT_WALL_CV
     drift: float = DEFAULT_DRIFT
@@ -168,14 +189,22 @@ class Calibration:
     def load(cls, path: Path) -> Calibration:
         with contextlib.suppress(OSError, ValueError, KeyError):
             fields = json.loads(path.read_text())
-            return cls(2 * fields["wall_cv"], 2 * fields["drift"], True)
+            wall_cv, drift = 2 * fields["wall_cv"], 2 * fields["drift"]
+            return cls(max(wall_cv, DEFAULT_WALL_CV), max(drift, DEFAULT_DRIFT), True)
         return cls()
 
 
 def calibrate(path: Path, probes: int = 40) -> dict[str, float]:
-    """Measure the idle machine's noise; write it to `path`. The 95th percentile of each quantity."""
-    taken = [probe() for _ in range(probes)]
-    drifts = sorted(abs(after.wall_ns / before.wall_ns - 1) for before, after in itertools.pairwise(taken))
+    """Measure the idle machine's noise; write it to `path`. The 95th percentile of each quantity.
+
+    Drift is between probes as far apart as those before and after a trial.
+    """
+    taken = []
+    for _ in range(probes):
+        taken.append(probe())
+        time.sleep(PROBE_PAUSE_S)
+    pairs = zip(taken, taken[PROBE_DISTANCE:], strict=False)
+    drifts = sorted(abs(after.wall_ns / before.wall_ns - 1) for before, after in pairs)
     spreads = sorted(one.wall_cv for one in taken)
     found = {
         "wall_cv": spreads[int(0.95 * len(spreads))],

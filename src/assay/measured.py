@@ -23,17 +23,16 @@ class Metric:
     key: str
     title: str
     unit: str
-    larger_is_better: bool
 
 
-THROUGHPUT = Metric("throughput", "Throughput", "samples/s", True)
-STEP_TIME = Metric("step_ms", "Step time, median of the slowest rank", "ms", False)
-FIRST_STEP = Metric("first_step_s", "From the call to the first step done", "s", False)
-TOTAL = Metric("total_s", "Whole job, spawn to last process gone", "s", False)
-TARGET = Metric("target_s", "Time to target quality, from the loop's start", "s", False)
-CPU = Metric("cpu_per_1000", "CPU of the ranks per 1,000 samples", "s", False)
-PSS = Metric("pss_mib", "Peak memory of the tree (PSS)", "MiB", False)
-RSS = Metric("rss_mib", "Peak memory of the tree (RSS)", "MiB", False)
+THROUGHPUT = Metric("throughput", "Throughput", "samples/s")
+STEP_TIME = Metric("step_ms", "Step time, median of the slowest rank", "ms")
+FIRST_STEP = Metric("first_step_s", "From the call to the first step done", "s")
+TOTAL = Metric("total_s", "Whole job, spawn to last process gone", "s")
+TARGET = Metric("target_s", "Time to target quality, from the loop's start", "s")
+CPU = Metric("cpu_per_1000", "CPU of the ranks per 1,000 samples", "s")
+PSS = Metric("pss_mib", "Peak memory of the tree (PSS)", "MiB")
+RSS = Metric("rss_mib", "Peak memory of the tree (RSS)", "MiB")
 METRICS = (THROUGHPUT, STEP_TIME, FIRST_STEP, TOTAL, TARGET, CPU, PSS, RSS)
 
 
@@ -68,7 +67,7 @@ class Question:
     text: dict[str, Any]  # the scenario's TOML as read
     run: dict[str, Any]  # the row of `runs`
     cases: list[Case]
-    repeats: int  # trials that the noise gate rejected and that were repeated
+    rejected: int  # attempts that the noise gate rejected
 
     def case(self, label: str, device: str, workers: int, control: bool = False) -> Case | None:
         for one in self.cases:
@@ -82,11 +81,13 @@ class Question:
 
     @property
     def baseline(self) -> str | None:
-        return self.text.get("measure", {}).get("baseline")
+        name: str | None = self.text.get("measure", {}).get("baseline")
+        return name
 
     @property
     def control(self) -> str | None:
-        return self.text.get("measure", {}).get("control")
+        name: str | None = self.text.get("measure", {}).get("control")
+        return name
 
     def workers(self, device: str) -> list[int]:
         return sorted({case.workers for case in self.cases if case.device == device})
@@ -131,8 +132,12 @@ def questions(connection: duckdb.DuckDBPyConnection, runs: Sequence[str]) -> lis
     if unknown := set(runs) - {row["run"] for row in listed}:
         raise UsageError(f"no run {', '.join(sorted(unknown))} in results; see assay list runs")
     rows = dicts(connection, TRIALS, {"runs": list(runs)})
-    repeats = (
-        dict(connection.execute("SELECT (run, scenario), count(*) FROM trials WHERE attempt > 0 GROUP BY 1").fetchall())
+    rejected = (
+        dict(
+            connection.execute(
+                "SELECT (run, scenario), count(*) FROM trials WHERE codes = 'NOISE' GROUP BY 1"
+            ).fetchall()
+        )
         if runs
         else {}
     )
@@ -153,13 +158,15 @@ def questions(connection: duckdb.DuckDBPyConnection, runs: Sequence[str]) -> lis
             text=tomllib.loads(run["scenario_text"]),
             run=run,
             cases=[cases[key] for key in sorted(cases, key=lambda key: (key[1], key[2], key[0]))],
-            repeats=repeats.get((run["run"], run["scenario"]), 0),
+            rejected=rejected.get((run["run"], run["scenario"]), 0),
         )
     return list(found.values())
 
 
-def quality_traces(connection: duckdb.DuckDBPyConnection, question: Question) -> dict[str, list[tuple[float, float]]]:
-    """By case, the quality of rank 0 over seconds from the loop's start, of the first right trial."""
+def quality_traces(
+    connection: duckdb.DuckDBPyConnection, question: Question
+) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """By device and case name, the quality of rank 0 over seconds from the loop's start, of the first right trial."""
     found = {}
     for case in question.cases:
         for row in case.ok()[:1]:
@@ -171,7 +178,7 @@ def quality_traces(connection: duckdb.DuckDBPyConnection, question: Question) ->
             reached = next((at for at, value in points if value >= row["target"]), None) if row["target"] else None
             if points and reached and row["time_to_target_ns"]:
                 start = reached - row["time_to_target_ns"]
-                found[case.name] = [((at - start) / 1e9, value) for at, value in points]
+                found[case.device, case.name] = [((at - start) / 1e9, value) for at, value in points]
     return found
 
 

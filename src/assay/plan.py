@@ -16,6 +16,7 @@ from assay.tool import Tool
 PADDING = 4096  # bytes: environment sizes are drawn up to one page, the period of stack alignment effects
 
 # Blocks a profile: rule M20. Smoke asks only whether everything works, so it also shortens the window.
+QUICK_WINDOW_S = 2.0  # quick cuts longer windows to this
 PROFILES = {"smoke": 1, "quick": 3, "standard": 7, "full": 10}
 
 
@@ -56,10 +57,10 @@ def profiled(scenario: Scenario, profile: str, blocks: int | None = None) -> Sce
         "blocks": blocks or (scenario.measure.blocks if profile == "standard" else PROFILES[profile])
     }
     if profile == "smoke":
-        measure |= {"warmup": Warmup(steps=2), "window": Window(steps=5, at_least="100ms")}
+        measure |= {"warmup": Warmup(steps=2), "window": Window.model_validate({"steps": 5, "at_least": "100ms"})}
     elif profile == "quick":
         window = scenario.measure.window
-        measure |= {"window": Window(steps=window.steps, at_least=f"{min(window.at_least, 2.0)}s")}
+        measure |= {"window": window.model_copy(update={"at_least": min(window.at_least, QUICK_WINDOW_S)})}
     return scenario.model_copy(update={"measure": scenario.measure.model_copy(update=measure)})
 
 

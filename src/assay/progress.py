@@ -65,7 +65,7 @@ class Progress:
         self.phase("launch")
 
     def phase(self, name: str) -> None:
-        if self.live and self.current:
+        if self.live and self.current and name != "measure":
             self.stream.write(f"\r\x1b[K{self.current} {name}, {self.left()} left")
             self.stream.flush()
 

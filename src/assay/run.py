@@ -26,20 +26,23 @@ from assay.journal import Entry, Journal
 from assay.plan import Trial
 from assay.progress import Progress
 from assay.scenario import Scenario
-from assay.selection import REFERENCE_TOOL, Layout, Options, Prepared, prepare
+from assay.selection import REFERENCE_TOOL, Layout, Options, Prepared, code_digest, prepare
 from assay.trial import Reference
 
 METHOD_VERSION = 1  # rows of different method versions are never mixed
 REPEATS = 2  # of a trial that the noise gate rejected (M14)
+ATTEMPT = 1_000_000  # added to a trial's number for each repeat; references come after the last repeat
 REFERENCE_TIMEOUT = 3  # times a trial's: one process does the work of all ranks, after a pilot
 
 
 def start(options: Options, layout: Layout, argv: Sequence[str]) -> tuple[Journal, Prepared]:
-    """A new run's journal."""
+    """A new run's journal. The caller holds `only_one`."""
     prepared = prepare(options, layout)
     if not prepared.trials:
         raise UsageError("nothing to run: no scenario has the chosen tools; see assay list scenarios")
     options = dataclasses.replace(options, seed=prepared.seed)
+    if layout.runs.is_dir():
+        tree.end_leftovers({path.name for path in layout.runs.iterdir()}, runner.GRACE_S)
     now = datetime.datetime.now(datetime.UTC)
     commit, dirty = git_state(layout.root)
     limits = machine.Calibration.load(layout.calibration)
@@ -67,21 +70,24 @@ def start(options: Options, layout: Layout, argv: Sequence[str]) -> tuple[Journa
 
 
 def resume(name: str | None, layout: Layout) -> tuple[Journal, Prepared, Options]:
-    """A run that did not end. Raises UsageError where what it would run has changed since."""
-    journal = Journal.find(layout.runs, name)
+    """The named run or the newest that did not end. Raises UsageError where what it would run has changed since.
+
+    The caller holds `only_one`.
+    """
+    sealed = {path.stem for path in (layout.results / "runs").glob("*.parquet")}
+    journal = Journal.find(layout.runs, name, sealed)
     stored = journal.read("options")
     digest = stored.pop("digest")
     stored["cluster"] = tuple((key, value) for key, value in stored["cluster"])
-    options = Options(**{key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+    options = Options(**fields)
     prepared = prepare(options, layout)
     if prepared.digest != digest:
         raise UsageError(
             f"{journal.run}: scenarios or benchmarks/ have changed since it began, so its trials would not be alike; "
             "restore them or start a new run"
         )
-    if (layout.results / "runs" / f"{journal.run}.parquet").exists():
-        raise UsageError(f"{journal.run} is complete and sealed; start a new run")
-    tree.end_leftovers(journal.run, runner.GRACE_S)
+    tree.end_leftovers({path.name for path in layout.runs.iterdir()}, runner.GRACE_S)
     journal.mend()
     return journal, prepared, options
 
@@ -99,27 +105,36 @@ class Run:
         self.inputs: dict[str, Path] = {}
         self.environments: dict[str, Environment] = {}
         self.references: dict[str, Reference | str] = {}  # by file name; a string says why there is none
+        self.references_made: set[str] = set()  # names that the journal has
         self.limits = machine.Calibration.load(layout.calibration)
         self.probe: machine.Probe | None = None
         self.cuda = machine.has_cuda()
         self.echo: Callable[[wire.Record], None] | None = None  # sees every record of a trial as it comes
 
     def execute(self, refresh: bool = True) -> None:
-        """Everything that is not done yet, then seal. An exception leaves a run that can be resumed."""
+        """Everything that is not done yet, then seal. An exception leaves a run that can be resumed.
+
+        The caller holds `only_one`.
+        """
         tree.become_subreaper()
-        with only_one(self.layout.state):
-            self.make_environments()
-            self.make_inputs()
-            done = list(self.journal.entries())
-            self.progress.resume(done)
-            remaining = remaining_trials(self.prepared.trials, done)
-            last_of_block = {(one.block, one.case.scenario): one.index for one in self.prepared.trials}
-            for one in remaining:
-                self.run_trial(one, done)
-                if refresh and last_of_block[one.block, one.case.scenario] == one.index and one is not remaining[-1]:
-                    refresh_report(self.layout, self.journal.run)
-            self.journal.write("inputs", self.input_digests)
-            store.seal(self.journal, self.layout.results, trial.utc())
+        self.make_environments()
+        self.make_inputs()
+        done = list(self.journal.entries())
+        self.progress.resume(done)
+        self.references_made = {entry.name for entry in done if entry.name.startswith("reference")}
+        remaining = remaining_trials(self.prepared.trials, done)
+        last_of_block = {(one.block, one.case.scenario): one.index for one in self.prepared.trials}
+        for one in remaining:
+            if code_digest(self.prepared.scenarios, self.prepared.tools, self.layout) != self.prepared.digest:
+                raise UsageError(
+                    "scenarios or benchmarks/ changed while the run was going on: later trials would not be like the "
+                    f"earlier; restore them, then: assay run --resume {self.journal.run}"
+                )
+            self.run_trial(one, done)
+            if refresh and last_of_block[one.block, one.case.scenario] == one.index and one is not remaining[-1]:
+                refresh_report(self.layout, self.journal.run)
+                self.probe = None  # the machine was busy since
+        store.seal(self.journal, self.layout.results, trial.utc())
         self.progress.close()
 
     def make_environments(self) -> None:
@@ -177,12 +192,9 @@ class Run:
             name = attempt_name(one, attempt)
             if any(entry.name == name for entry in done):
                 continue
-            number = attempt * len(self.prepared.trials) + one.index
+            number = attempt * ATTEMPT + one.index
             self.progress.begin(one, attempt)
-            with store.TrialFile(self.journal.path(name), number) as file:
-                row = self.trial_row(one, number, file)
-                row["attempt"] = attempt
-                file.finish(row)
+            row = self.attempt(one, number, self.journal.path(name), attempt)
             entry = Entry(
                 name=name,
                 case=one.case.name,
@@ -194,6 +206,25 @@ class Run:
             self.progress.end(one, entry, row)
             if entry.outcome != "invalid NOISE":
                 return
+
+    def attempt(self, one: Trial, number: int, path: Path, attempt: int) -> dict[str, Any]:
+        """Run one attempt into its file. What a worker sent that cannot be used is that trial's error alone."""
+        try:
+            with store.TrialFile(path, number) as file:
+                row = {**self.trial_row(one, number, file), "attempt": attempt}
+                file.finish(row)
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as fault:
+            # pyarrow's own errors derive from these.
+            row = {
+                **trial.base_row(one, number, self.environments[one.case.tool].digest, self.journal.run),
+                "attempt": attempt,
+                "outcome": "error",
+                "phase": "teardown",
+                "error": f"what it sent cannot be used: {type(fault).__name__}: {fault}",
+            }
+            with store.TrialFile(path, number) as file:
+                file.finish(row)
+        return row
 
     def trial_row(self, one: Trial, number: int, file: store.TrialFile) -> dict[str, Any]:
         """Run one attempt, or say why it cannot be run."""
@@ -253,9 +284,10 @@ class Run:
             scenario=case.scenario, device=case.device, workers=case.workers, batch=case.batch
         )
         if name not in self.references:
-            if not self.journal.path(name).exists():
+            if name not in self.references_made:
                 self.make_reference(name, one, question)
-                self.probe = None
+                self.references_made.add(name)
+                self.probe = None  # the machine was busy since
             self.references[name] = read_reference(self.journal.path(name))
         return self.references[name]
 
@@ -263,7 +295,7 @@ class Run:
         tool = question.measure.baseline or REFERENCE_TOOL
         built = self.environments[tool]
         case = dataclasses.replace(one.case, label="reference", tool=tool, control=False, address=None, settings={})
-        number = (REPEATS + 1) * len(self.prepared.trials) + len(self.references)
+        number = (REPEATS + 1) * ATTEMPT + len(self.references_made)
         row = trial.base_row(dataclasses.replace(one, case=case), number, built.digest, self.journal.run)
         row["kind"] = "reference"
         self.progress.say(f"{case.scenario}: reference with {case.workers} gradient chunks")

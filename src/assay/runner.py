@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from assay import wire
+from assay import machine, wire
 from assay.sampler import Gpu, Peak, Sampler
 from assay.tree import Tree, names
 
@@ -32,13 +32,13 @@ ERROR_LINES = 12
 
 # What a tool's environment takes over from ours; everything else is unset, so that no shell's settings leak in.
 PASSED_ON = re.compile(r"PATH|LANG|JAVA_HOME|LD_LIBRARY_PATH|(OPENBLAS|CUDA|NVIDIA|NCCL|GLOO)_\w+")
+CLUSTERS = re.compile(r"(RAY|DASK|SPARK)_\w+")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 # A launcher's log says how a rank died when its exit code cannot: (pattern, outcome).
 LOG_SIGNS = (
     (re.compile(r"exitcode\s*:\s*-\d+|Signal \d+ \(SIG(?:SEGV|BUS|ILL|ABRT|FPE|KILL)\)|SIGSEGV"), "crashed"),
     (re.compile(r"OutOfMemoryError|std::bad_alloc|CUDA out of memory|Cannot allocate memory"), "out_of_memory"),
-    (re.compile(r"No space left on device"), "error"),
 )
 
 
@@ -81,16 +81,30 @@ class Ending:
 
 
 def environment(
-    python: Path, scratch: Path, import_roots: list[Path], mark: str, threads: int, hash_seed: int = 0, padding: int = 0
+    python: Path,
+    scratch: Path,
+    import_roots: list[Path],
+    mark: str,
+    threads: int,
+    hash_seed: int = 0,
+    padding: int = 0,
+    attached: bool = False,
 ) -> dict[str, str]:
-    """The minimal environment of a worker."""
-    passed = {name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)}
+    """The minimal environment of a worker; one that attaches to a cluster keeps what says how to reach it."""
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if PASSED_ON.fullmatch(name) or (attached and CLUSTERS.fullmatch(name))
+    }
+    home = Path.home()
     return passed | {
         "PATH": os.pathsep.join([str(python.parent), passed.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(map(str, import_roots))),
         "PYTHONHASHSEED": str(hash_seed),
         "PYTHONUNBUFFERED": "1",
-        "HOME": str(scratch),
+        # Credentials of clusters lie in the user's home; everything else writes its caches where they vanish.
+        "HOME": str(home if attached else scratch),
+        "PYTHONUSERBASE": os.environ.get("PYTHONUSERBASE", str(home / ".local")),
         "TMPDIR": str(scratch),
         "LANG": "C.UTF-8",
         "ASSAY_PADDING": "x" * padding,
@@ -132,7 +146,7 @@ class Watch:
         self.final: wire.Record | None = None
         self.log = launch.scratch.with_suffix(".log")
         self.phase_file = launch.scratch / "phase"
-        self.free_before = shutil.disk_usage(launch.scratch).free
+        self.free_before = shutil.disk_usage(launch.scratch.parent).free
         self.oom_before = oom_kills()
         self.tree = Tree()
         self.sampler = Sampler(self.tree, Gpu.find())
@@ -279,13 +293,13 @@ class Watch:
         if now < self.sampler.due_s:
             return
         held = self.sampler.sample()
-        if held > self.limits.memory:
+        if held > self.limits.memory and self.sampler.confirm() > self.limits.memory:
             raise Stop(
                 "out_of_memory", f"the tree held {held / 2**30:.2f} GiB, the limit is {self.limits.memory / 2**30:.2f}"
             )
         # Free space first: it costs one call, a folder's size one call a file.
-        if self.free_before - shutil.disk_usage(self.launch.scratch).free > self.limits.disk:
-            used = folder_size(self.launch.scratch) + self.log.stat().st_size
+        if self.free_before - shutil.disk_usage(self.launch.scratch.parent).free > self.limits.disk:
+            used = machine.folder_size(self.launch.scratch.parent)  # the log lies beside the scratch folder
             if used > self.limits.disk:
                 raise Stop(
                     "error", f"wrote {used / 2**30:.2f} GiB to disk, the limit is {self.limits.disk / 2**30:.2f}"
@@ -301,6 +315,8 @@ class Watch:
         if isinstance(final, wire.Failed):
             if final.kind == "import":
                 return "environment", final.error
+            if oom_kills() > self.oom_before:
+                return "out_of_memory", final.error
             for pattern, outcome in LOG_SIGNS:
                 if pattern.search(final.error) or pattern.search(tail):
                     return outcome, final.error
@@ -354,11 +370,3 @@ def oom_kills() -> int:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
-
-
-def folder_size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            total += path.lstat().st_size
-    return total

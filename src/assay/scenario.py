@@ -114,7 +114,7 @@ class Scenario(Model):
     profiles: list[Literal["smoke", "quick", "standard", "full"]] = ["smoke", "quick", "standard", "full"]
     capability: Literal["train"]
     workload: str
-    seed: int = 1
+    seed: int = Field(default=1, ge=0)
     batch: PositiveInt | None = None  # rows of the global batch: strong scaling
     batch_per_worker: PositiveInt | None = None  # weak scaling
     options: dict[str, str | int | float | bool] = {}
@@ -153,14 +153,14 @@ def load(path: Path, workloads: Path) -> Scenario:
     except (OSError, UnicodeDecodeError) as fault:
         raise ScenarioError(f"{path}: cannot be read: {fault}") from fault
     faults = [(key, "is taken from the file; remove it") for key in FROM_FILE & document.keys()]
+    scenario: Scenario | None = None
     try:
         scenario = Scenario.model_validate({**document, "name": path.stem, "text": text})
     except pydantic.ValidationError as error:
         faults += [
             (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) for fault in error.errors()
         ]
-        scenario = None
-    else:
+    if scenario:
         faults += cross_faults(scenario)
     faults += workload_faults(document, workloads)
     if faults or scenario is None:

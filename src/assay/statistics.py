@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy
 from scipy import stats
@@ -19,6 +20,8 @@ LEAST_BLOCKS = 5  # below it no interval is given (M20)
 MARGIN = 0.05  # equivalence (M24)
 ALPHA = 0.05
 RESAMPLES = 9999
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,62 +108,72 @@ def p_equivalent(logs: Sequence[float], margin: float = MARGIN) -> float:
     return float(max(lower, upper))
 
 
-def compare(
-    values: Mapping[str, Mapping[int, float]],
-    base: Mapping[int, float],
-    floor: float,
-    *,
-    larger_is_faster: bool,
-    seed: int,
-    margin: float = MARGIN,
-) -> dict[str, Comparison]:
-    """Every tool against the base, as one family (M23 to M25).
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pair:
+    """A tool's values and its base's, by block, and the noise floor as |log ratio|; None: there is no floor."""
 
-    `values` maps a name to its values by block, `floor` is the noise floor as |log ratio| (M13). Without
-    enough common blocks there is a ratio and no verdict.
+    value: Mapping[int, float]
+    base: Mapping[int, float]
+    floor: float | None
+
+
+def compare(
+    pairs: Mapping[K, Pair], *, larger_is_faster: bool, seed: int, margin: float = MARGIN
+) -> dict[K, Comparison]:
+    """Every pair of a table, as one family (M23 to M25).
+
+    Without enough common blocks, or without a noise floor, there is a ratio and no verdict.
     """
-    paired = {name: ratios(value, base) for name, value in values.items()}
-    judged = [name for name, found in paired.items() if len(found) >= LEAST_BLOCKS]
-    logs = {name: [math.log(ratio) for ratio in paired[name]] for name in judged}
-    different = dict(zip(judged, holm([p_different(logs[name]) for name in judged]), strict=True))
-    equivalent = dict(zip(judged, holm([p_equivalent(logs[name], margin) for name in judged]), strict=True))
+    paired = {key: ratios(pair.value, pair.base) for key, pair in pairs.items()}
+    judged = [key for key, found in paired.items() if len(found) >= LEAST_BLOCKS]
+    logs = {key: [math.log(ratio) for ratio in paired[key]] for key in judged}
+    different = dict(zip(judged, holm([p_different(logs[key]) for key in judged]), strict=True))
+    equivalent = dict(zip(judged, holm([p_equivalent(logs[key], margin) for key in judged]), strict=True))
     found = {}
-    for name, pairs in paired.items():
-        ratio = geometric(pairs)
+    for key, pair in pairs.items():
+        ratio = geometric(paired[key])
         if ratio is None:
             continue
-        if name not in logs:
-            found[name] = Comparison(ratio, None, None, "no verdict")
+        if key not in logs or pair.floor is None:
+            found[key] = Comparison(ratio, different.get(key), equivalent.get(key), "no verdict")
             continue
-        word = decide(ratio, different[name], equivalent[name], floor, larger_is_faster, margin)
-        sensitivity = bootstrap_interval(values[name], base, seed)
-        if word in ("faster", "slower") and sensitivity and sensitivity[0] <= 1 <= sensitivity[1]:
-            word = "undecided"  # the two methods disagree (M19)
-        more = blocks_needed(logs[name]) - len(pairs) if word == "undecided" else None
-        found[name] = Comparison(ratio, different[name], equivalent[name], word, more if more and more > 0 else None)
+        sensitivity = bootstrap_interval(pair.value, pair.base, seed)
+        word = decide(ratio, sensitivity, different[key], equivalent[key], pair.floor, larger_is_faster, margin)
+        more = None
+        if word == "undecided" and abs(math.log(ratio.value)) > pair.floor:
+            more = max(1, blocks_needed(logs[key], ALPHA / len(judged)) - len(paired[key]))
+        found[key] = Comparison(ratio, different[key], equivalent[key], word, more)
     return found
 
 
 def decide(
-    ratio: Estimate, p: float, p_same: float, floor: float, larger_is_faster: bool, margin: float = MARGIN
+    ratio: Estimate,
+    sensitivity: tuple[float, float] | None,
+    p: float,
+    p_same: float,
+    floor: float,
+    larger_is_faster: bool,
+    margin: float = MARGIN,
 ) -> str:
-    """The verdict word, in the order of M23."""
+    """The verdict word, in the order of M23; `undecided` where the bootstrap does not agree (M19)."""
     assert ratio.low is not None
     assert ratio.high is not None
-    if 1 / (1 + margin) <= ratio.low and ratio.high <= 1 + margin and p_same < ALPHA:
+    low, high = sensitivity or (ratio.low, ratio.high)
+    inside = 1 / (1 + margin) <= ratio.low and ratio.high <= 1 + margin
+    if inside and p_same < ALPHA and 1 / (1 + margin) <= low and high <= 1 + margin:
         return f"equivalent within {margin:.0%}".replace("%", " %")
-    if abs(math.log(ratio.value)) <= floor or p >= ALPHA:
+    if abs(math.log(ratio.value)) <= floor or p >= ALPHA or low <= 1 <= high:
         return "undecided"
     return "faster" if (ratio.value > 1) == larger_is_faster else "slower"
 
 
-def blocks_needed(logs: Sequence[float]) -> int:
-    """Blocks after which an effect of this size and spread has its interval off zero; at most 1,000."""
+def blocks_needed(logs: Sequence[float], alpha: float = ALPHA) -> int:
+    """Blocks after which an effect of this size and spread is significant at `alpha`; at most 1,000."""
     effect, spread = abs(statistics.mean(logs)), statistics.stdev(logs)
     if effect == 0:
         return 1000
     for n in range(LEAST_BLOCKS, 1000):
-        if stats.t.ppf(0.5 + LEVEL / 2, n - 1) * spread / math.sqrt(n) < effect:
+        if stats.t.ppf(1 - alpha / 2, n - 1) * spread / math.sqrt(n) < effect:
             return n
     return 1000
 
@@ -171,9 +184,12 @@ def resolution(logs: Sequence[float]) -> float:
     return float(math.expm1(stats.t.ppf(0.5 + LEVEL / 2, n - 1) * statistics.stdev(logs) / math.sqrt(n)))
 
 
-def noise_floor(twin: Mapping[int, float], original: Mapping[int, float]) -> tuple[Estimate | None, float]:
-    """The A/A ratio and the floor: the larger of |log low| and |log high| (M13); 0 where there is no interval."""
+def noise_floor(twin: Mapping[int, float], original: Mapping[int, float]) -> tuple[Estimate | None, float | None]:
+    """The A/A ratio and the floor: the larger of |log low| and |log high| (M13).
+
+    The floor is None where there is no interval, or where it excludes 1: then there are no verdicts.
+    """
     ratio = geometric(ratios(twin, original))
-    if ratio is None or ratio.low is None or ratio.high is None:
-        return ratio, 0.0
+    if ratio is None or ratio.low is None or ratio.high is None or not ratio.low <= 1 <= ratio.high:
+        return ratio, None
     return ratio, max(abs(math.log(ratio.low)), abs(math.log(ratio.high)))

@@ -85,7 +85,7 @@ RUNS = pa.schema(
 TRIALS = pa.schema(
     [
         pa.field("run", text),
-        pa.field("trial", pa.int32()),  # of one run: plan's index, or beyond it for repeats and references
+        pa.field("trial", pa.int32()),  # of one run: plan's index, plus a million a repeat; references after that
         pa.field("kind", text),  # trial or reference
         pa.field("scenario", text),
         pa.field("label", text),
@@ -143,7 +143,8 @@ TRIALS = pa.schema(
         pa.field("kernel_cv", pa.float64()),  # the larger of before and after
         pa.field("kernel_drift", pa.float64()),
         pa.field("kernel_cpu_share", pa.float64()),  # the smaller of before and after
-        pa.field("load", pa.float64()),
+        pa.field("load", pa.float64()),  # one-minute average before
+        pa.field("pressure_us", pa.int64()),  # during the trial some task waited for a core (PSI)
     ]
 )
 
@@ -371,6 +372,8 @@ def query(archive: Archive | None, journal: Journal | None = None) -> Iterator[d
                 parts.append(open_part(connection, journal, name))
             connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(parts)}")
         yield connection
+    except duckdb.Error as fault:
+        raise StoreError(f"{archive.results if archive else journal}: a stored file cannot be read: {fault}") from fault
     finally:
         connection.close()
 

@@ -13,10 +13,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
 from assay.errors import ToolError, UsageError
 
 CAPABILITIES = ("train",)
 DEVICES = ("cpu", "cuda")
+LISTS = ("devices", "needs")  # of [tool.assay]
 
 # The regular expression of PEP 723, "Reference Implementation".
 HEADER = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -37,15 +40,27 @@ class Tool:
     needs: tuple[str, ...]  # programs of the system, such as "java>=17"
     capabilities: tuple[str, ...]
     requires_python: str
-    dependencies: tuple[str, ...]
 
 
 def read(path: Path, root: Path) -> Tool:
     """Describe the tool in `path`. Raises ToolError with every fault of the file."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ToolError(f"{path}: cannot be read: {fault}") from fault
     faults: list[str] = []
     header = read_header(text, faults)
     assay = header.get("tool", {}).get("assay", {})
+    for place, key, table in (("header", "dependencies", header), *(("[tool.assay]", key, assay) for key in LISTS)):
+        value = table.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            faults.append(f"{place} {key}: write a list of texts")
+            table[key] = []
+    requires = header.get("requires-python", ">=3.11")
+    try:
+        SpecifierSet(requires)
+    except (InvalidSpecifier, TypeError):
+        faults.append(f'requires-python: {requires!r} is no version range, such as ">=3.11"')
     if header and not assay:
         faults.append("header: add a [tool.assay] table with title, homepage and devices")
     for key in ("title", "homepage"):
@@ -90,8 +105,7 @@ def read(path: Path, root: Path) -> Tool:
         devices=tuple(devices),
         needs=tuple(assay.get("needs", ())),
         capabilities=capabilities,
-        requires_python=header.get("requires-python", ">=3.11"),
-        dependencies=tuple(header.get("dependencies", ())),
+        requires_python=requires,
     )
 
 

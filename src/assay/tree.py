@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import psutil
 
@@ -30,7 +30,7 @@ def become_subreaper() -> bool:
     """Make orphans below this process its own children. False where the system cannot."""
     if not supports_subreaper():
         return False
-    return ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    return bool(ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
 class Tree:
@@ -98,12 +98,12 @@ def names(processes: Iterable[psutil.Process]) -> list[str]:
     return found
 
 
-def end_leftovers(run: str, grace_s: float) -> int:
-    """End what a killed engine left of its run, found by the mark in its environment; returns how many."""
+def end_leftovers(runs: Collection[str], grace_s: float) -> int:
+    """End what killed engines left of these runs, found by the mark in its environment; returns how many."""
     left = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == run:
+            if process.environ().get(MARK) in runs:
                 left.append(process)
     signal_all(left, signal.SIGTERM)
     _, alive = psutil.wait_procs(left, timeout=grace_s)

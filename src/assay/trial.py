@@ -85,7 +85,7 @@ def job(case: Case, scenario: Scenario, options: Mapping[str, Any], inputs: Path
         "workers": case.workers,
         "batch": case.batch,
         "optimizer": scenario.optimizer.model_dump(),
-        "requested": {**scenario.optimizer.model_dump(), **MATHEMATICS},
+        "requested": {**scenario.optimizer.model_dump(), **MATHEMATICS, **case.settings},
         "quality_steps": quality.steps if quality else 0,
         "quality_every": quality.every if quality else 1,
         "warmup_steps": scenario.measure.warmup.steps,
@@ -98,12 +98,14 @@ def job(case: Case, scenario: Scenario, options: Mapping[str, Any], inputs: Path
     }
 
 
-def limits(scenario: Scenario) -> Limits:
+def limits(scenario: Scenario, attached: bool = False) -> Limits:
     measure = scenario.measure
+    whole = min(psutil.virtual_memory().total, machine.cgroup_memory_limit() or 2**63)
     return Limits(
         timeout_s=measure.timeout,
-        launch_s=measure.launch_timeout,
-        memory=measure.memory or int(MEMORY_SHARE * psutil.virtual_memory().total),
+        # Ranks of a cluster on other hosts cannot announce that they are in the loop.
+        launch_s=measure.timeout if attached else measure.launch_timeout,
+        memory=measure.memory or int(MEMORY_SHARE * whole),
         disk=measure.disk,
     )
 
@@ -140,9 +142,10 @@ def execute(
                     THREADS,
                     trial.hash_seed,
                     trial.padding,
+                    attached=trial.case.address is not None,
                 ),
             ),
-            limits(scenario),
+            limits(scenario, attached=trial.case.address is not None),
             sink,
             on_phase,
         )
@@ -151,6 +154,9 @@ def execute(
         file.add(-1, metric, unit, "trial", 0, stamps, values)
     row = base_row(trial, number, environment.digest, run)
     row |= ending_fields(ending, sink.ranks)
+    if trial.case.address and not {rank.facts.get("pid") for rank in sink.ranks} & ending.rss.by_pid.keys():
+        # The ranks were the cluster's: what was seen here is the client's share alone (M58).
+        row |= dict.fromkeys(("cpu_s", "cpu_method", "peak_rss", "rss_by_role", "peak_pss", "pss_by_role"))
     if ending.outcome != "ok":
         return row
     verdict = check.judge(
@@ -290,6 +296,9 @@ def noise_fields(before: machine.Probe, after: machine.Probe) -> dict[str, Any]:
         "kernel_drift": after.wall_ns / before.wall_ns - 1,
         "kernel_cpu_share": min(before.cpu_share, after.cpu_share),
         "load": before.load,
+        "pressure_us": None
+        if before.pressure_us is None or after.pressure_us is None
+        else after.pressure_us - before.pressure_us,
     }
 
 

@@ -21,9 +21,8 @@ class Answer:
     question: Question
     device: str
     comparisons: dict[int, dict[str, Comparison]]  # workers to label to throughput against the control tool
-    floors: dict[int, tuple[Estimate | None, float]]  # workers to A/A ratio and noise floor
+    floors: dict[int, tuple[Estimate | None, float | None]]  # workers to A/A ratio and noise floor
     speedups: dict[str, dict[int, Estimate]]  # label to workers to speed-up over the baseline
-    overheads: dict[str, Estimate]  # label at one worker: step throughput lost against the baseline, as a ratio
 
     def estimate(self, case: Case, metric: Metric) -> Estimate | None:
         return rules.geometric(list(case.values(metric).values()))
@@ -34,35 +33,30 @@ class Answer:
 
 
 def answer(question: Question, device: str) -> Answer:
-    """Everything derived: comparisons, noise floors, speed-ups, overheads."""
+    """Everything derived: comparisons, noise floors, speed-ups."""
     baseline = question.case(question.baseline, device, 1) if question.baseline else None
-    floor_values = baseline.values(THROUGHPUT) if baseline else {}
-    comparisons, floors, speedups = {}, {}, {}
+    baseline_values = baseline.values(THROUGHPUT) if baseline else {}
+    floors: dict[int, tuple[Estimate | None, float | None]] = {}
+    speedups: dict[str, dict[int, Estimate]] = {}
+    pairs: dict[tuple[int, str], rules.Pair] = {}
     for workers in question.workers(device):
         cases = [case for case in question.cases if (case.device, case.workers) == (device, workers)]
         original = question.case(question.control, device, workers) if question.control else None
         twin = next((case for case in cases if case.control), None)
         if original and twin:
             floors[workers] = rules.noise_floor(twin.values(THROUGHPUT), original.values(THROUGHPUT))
-        if original:
-            comparisons[workers] = rules.compare(
-                {case.label: case.values(THROUGHPUT) for case in cases if case is not original and not case.control},
-                original.values(THROUGHPUT),
-                floors.get(workers, (None, 0.0))[1],
-                larger_is_faster=True,
-                seed=question.run["seed"],
-            )
-            if missed(floors.get(workers, (None, 0.0))[0]):
-                comparisons[workers] = {
-                    label: dataclasses.replace(one, word="no verdict", more_blocks=None)
-                    for label, one in comparisons[workers].items()
-                }
         for case in cases:
-            estimate = rules.geometric(rules.ratios(case.values(THROUGHPUT), floor_values))
+            if original and case is not original and not case.control:
+                floor = floors.get(workers, (None, None))[1]
+                pairs[workers, case.label] = rules.Pair(case.values(THROUGHPUT), original.values(THROUGHPUT), floor)
+            estimate = rules.geometric(rules.ratios(case.values(THROUGHPUT), baseline_values))
             if estimate and not case.control:
                 speedups.setdefault(case.label, {})[workers] = estimate
-    overheads = {label: points[1] for label, points in speedups.items() if 1 in points and label != question.baseline}
-    return Answer(question, device, comparisons, floors, speedups, overheads)
+    comparisons: dict[int, dict[str, Comparison]] = {}
+    judged = rules.compare(pairs, larger_is_faster=True, seed=question.run["seed"])
+    for (workers, label), comparison in judged.items():
+        comparisons.setdefault(workers, {})[label] = comparison
+    return Answer(question, device, comparisons, floors, speedups)
 
 
 def sentences(one: Answer) -> list[str]:
@@ -116,21 +110,11 @@ def verdict_note(one: Answer) -> str | None:
     return None
 
 
-def missed(control: Estimate | None) -> bool:
-    """Whether a tool differs from itself, which a sound run does one time in twenty (M13)."""
-    return (
-        control is not None
-        and control.low is not None
-        and control.high is not None
-        and not control.low <= 1 <= control.high
-    )
-
-
 def alarms(one: Answer) -> list[str]:
     """What stands against the figures: the A/A control, noise repeats, wrong answers."""
     found = []
-    for workers, (ratio, _) in one.floors.items():
-        if ratio and missed(ratio):
+    for workers, (ratio, floor) in one.floors.items():
+        if ratio and ratio.low is not None and floor is None:
             found.append(
                 f"A/A control missed: {one.question.control} against itself at {workers} workers gave "
                 f"{interval_text(ratio)}. No verdict is given at {workers} workers; repeat the run."

@@ -15,7 +15,7 @@ from assay.report.answer import Answer, why
 from assay.report.figures import Figure, Palette, dots, forest, lines, repeats, scaling, stacked
 
 
-def draw(one: Answer, traces: Mapping[str, Any], palette: Palette) -> dict[str, Figure]:
+def draw(one: Answer, traces: Mapping[tuple[str, str], Any], palette: Palette) -> dict[str, Figure]:
     """The figures of an answer by kind; a kind without data is left out."""
     question, prefix = one.question, f"{one.question.name}-{one.device}"
     title = f"{question.text['title']}, {one.device}"
@@ -50,10 +50,10 @@ def draw(one: Answer, traces: Mapping[str, Any], palette: Palette) -> dict[str, 
         found["start"] = stacked(f"{prefix}-start", f"Start-up: {title}", "seconds, median over trials", starts)
     memory = [(case.name, memory_parts(case)) for case in shown if memory_parts(case)]
     if memory:
-        found["memory"] = stacked(
-            f"{prefix}-memory", f"Peak memory by role: {title}", "MiB, median over trials", memory
-        )
-    own = {case.name: (case.tool, traces[case.name]) for case in shown if case.name in traces}
+        found["memory"] = stacked(f"{prefix}-memory", f"Peak memory by role: {title}", "MiB, mean over trials", memory)
+    own = {
+        case.name: (case.tool, traces[case.device, case.name]) for case in shown if (case.device, case.name) in traces
+    }
     if own:
         found["quality"] = lines(
             f"{prefix}-quality",
@@ -72,7 +72,7 @@ def draw(one: Answer, traces: Mapping[str, Any], palette: Palette) -> dict[str, 
                 f"Difference from {question.control} at {workers} workers: {title}",
                 [(label, tools[label], item) for label, item in rows],
                 rules.MARGIN,
-                one.floors.get(workers, (None, 0.0))[1],
+                one.floors.get(workers, (None, None))[1],
                 f"{question.control} ×{workers}",
                 palette,
             )
@@ -95,7 +95,7 @@ def start_parts(case: Case) -> dict[str, float]:
         return {}
 
     def median(value: Any) -> float:
-        return plain.median(value(row) for row in rows) / 1e9
+        return float(plain.median(value(row) for row in rows)) / 1e9
 
     return {
         "import the tool": median(lambda row: row["import_ns"]),

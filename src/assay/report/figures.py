@@ -45,7 +45,7 @@ STYLE: dict[str, Any] = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
-matplotlib.rcParams.update(STYLE)
+matplotlib.rcParams.update(STYLE)  # type: ignore[arg-type]
 
 # Inches. Margins are set by hand: a layout engine draws every figure twice more, most of a report's time.
 LETTER = 0.078  # width of a letter of a tick label
@@ -138,7 +138,7 @@ def dots(
 ) -> Figure:
     """Rows of (case name, label, estimate, every trial), sorted by the caller; failed cases as text rows."""
     total = len(rows) + len(failed)
-    plot, (axes,) = canvas(0.7 + 0.3 * max(total, 1), names=[row[0] for row in [*rows, *failed]])
+    plot, (axes,) = canvas(0.7 + 0.3 * max(total, 1), names=[row[0] for row in rows] + [row[0] for row in failed])
     for place, (_, label, estimate, values) in enumerate(rows):
         colour = palette.colour(label)
         axes.plot(values, [place] * len(values), "|", color=colour, alpha=0.6, markersize=9)
@@ -281,7 +281,7 @@ def forest(
     title: str,
     rows: Sequence[tuple[str, str, Comparison]],
     margin: float,
-    floor: float,
+    floor: float | None,
     base: str,
     palette: Palette,
 ) -> Figure:
@@ -311,7 +311,8 @@ def forest(
     axes.set_yticks(range(len(rows)), [row[0] for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xmargin(0.25)
-    axes.set_xlabel(f"throughput relative to {base} (grey: within {margin:.0%}; A/A floor {floor:.1%})")
+    known = "unknown" if floor is None else f"{floor:.1%}"
+    axes.set_xlabel(f"throughput relative to {base} (grey: within {margin:.0%}; A/A floor {known})")
     axes.grid(axis="x")
     alt = f"{title}. " + "; ".join(f"{row[0]} {interval_text(row[2].ratio)}: {row[2].word}" for row in rows)
     return finish(plot, name, title, alt)

@@ -42,8 +42,8 @@ RULES = (
     ),
     (
         "Check",
-        "The whole loss trace within 1e-4 of a single process with the same gradient chunks; equal final weights on "
-        "all ranks; settings read back as applied. No check, no number.",
+        "The whole loss trace within the scenario's limit (1e-4 unless it says otherwise) of a single process with the "
+        "same gradient chunks; equal final weights on all ranks; settings read back as applied. No check, no number.",
     ),
     (
         "Threads and cores",
@@ -52,12 +52,12 @@ RULES = (
     (
         "Noise gate",
         "Before and after each trial a fixed kernel is timed: CPU/wall at least 0.95, spread and drift at most twice "
-        "what the idle machine showed (10 % and 6 % until measured). A miss is repeated in its block, at most twice.",
+        "what the idle machine showed (never less than 10 % and 6 %). A miss is repeated in its block, at most twice.",
     ),
     (
         "Resources",
         "CPU seconds of the whole tree by wait4 under a child subreaper; memory as PSS at most once a second and RSS "
-        "at most five times, never more than half a per cent of a core.",
+        "at most five times, and less often where that would take more than half a per cent of a core.",
     ),
     ("Environment", "Built from the tool's pins before any clock starts; what was installed is stored with the run."),
     ("Time to target", "From a rank's entry into the loop, evaluation included. A miss is a failure, not a long time."),
@@ -71,7 +71,8 @@ HINTS = (
     ("CONFIG", "A setting was requested and another applied: set it explicitly in the tool's file."),
     ("WEIGHTS", "Ranks drifted apart: gradients were not exchanged, or not all of them."),
     ("NAN", "Training diverged: lower the learning rate, or look for unscaled half precision."),
-    ("RANKS", "Not every rank reported: look in the log for the one that ended first."),
+    ("RANKS", "Not every rank reported: assay try TOOL SCENARIO shows the log."),
+    ("STEPS", "A rank did another number of steps than it was asked for."),
     ("TARGET", "The target was not reached: give more quality.steps, or a lower target."),
     ("THREADS", "A launcher changed the number of compute threads."),
     ("NOISE", "The machine was busy: run on an idle one, or calibrate with assay doctor --noise."),
@@ -84,7 +85,7 @@ HINTS = (
 )
 
 
-def failure_hint(outcome: str, error: str, codes: str) -> str:
+def failure_hint(outcome: str, codes: str) -> str:
     """The most specific hint for a failed trial."""
     words = {outcome, *codes.split()}
     return next((hint for sign, hint in HINTS if sign in words), "")

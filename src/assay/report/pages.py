@@ -20,7 +20,8 @@ CAPTIONS = {
     "throughput": "Mean and 95 % interval; every trial is a tick. Cases without a right answer are text.",
     "scaling": "Speed-up over the plain single process, and what is left of it per worker.",
     "start": "From the spawn of the process to the first step done. Environments were built before.",
-    "memory": "Proportional set size of the whole process tree at its peak: shared pages are counted once.",
+    "memory": "The whole process tree at its peak: proportional set size, which counts shared pages once, where the "
+    "system tells it; else resident size.",
     "quality": "One trial a case. The clock starts when a rank enters the loop.",
     "noise": "Each trial against its case's mean; the control is the A/A twin.",
 }
@@ -79,9 +80,11 @@ def scenario_parts(
     ]
     if text.get("shows_not"):
         parts.append(Paragraph(f"What it does not show: {text['shows_not']}"))
-    if question.repeats:
+    if question.rejected:
         parts.append(
-            Paragraph(f"The noise gate rejected {question.repeats} trials; they were repeated in their block.")
+            Paragraph(
+                f"The noise gate rejected {question.rejected} attempts; each was repeated in its block, at most twice."
+            )
         )
     for one in answers:
         if one.question is not question:
@@ -128,18 +131,21 @@ def failure_parts(questions: Sequence[Question]) -> list[Part]:
             first = (row["error"] or "").splitlines()[:1]
             groups.setdefault((row["scenario"], row["label"], row["device"], row["outcome"], *first), []).append(row)
         for group in groups.values():
-            row = group[0]
+            first_row = group[0]
             workers = ", ".join(sorted({str(one["workers"]) for one in group}))
             parts.append(
-                Heading(f"{row['label']}: {row['outcome']} ({row['scenario']}, {row['device']}, workers {workers})", 3)
+                Heading(
+                    f"{first_row['label']}: {first_row['outcome']} ({first_row['scenario']}, {first_row['device']}, workers {workers})",
+                    3,
+                )
             )
             parts.append(
                 Paragraph(
-                    f"{len(group)} trials, ended in {row['phase']}, exit code {row['exit_code']}. "
-                    f"{failure_hint(row['outcome'], row['error'] or '', row['codes'] or '')}"
+                    f"{len(group)} trials, ended in {first_row['phase']}, exit code {first_row['exit_code']}. "
+                    f"{failure_hint(first_row['outcome'], first_row['codes'] or '')}"
                 )
             )
-            parts.append(Code("\n".join(filter(None, [row["error"], row["log_tail"]]))))
+            parts.append(Code("\n".join(filter(None, [first_row["error"], first_row["log_tail"]]))))
     survivors = collections.Counter(
         (row["label"], name)
         for question in questions

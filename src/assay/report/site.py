@@ -31,6 +31,9 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
 
     A run that is not sealed yet is read from its journal. Raises UsageError where there is nothing to show.
     """
+    output = output.resolve()
+    if output.exists() and any(output.iterdir()) and not (output / "summary.json").exists():
+        raise UsageError(f"{output} holds something else than a report; give --output an empty or a new folder")
     archive = store.survey(layout.results)
     unsealed = [run for run in runs if run not in archive.runs]
     if len(unsealed) > 1:

@@ -124,7 +124,14 @@ def noise_table(one: Answer) -> Table:
             f"{rules.resolution([math.log(pair) for pair in pairs]):.1%}" if len(pairs) >= rules.LEAST_BLOCKS else "-"
         )
         rows.append(
-            [str(workers), number(ratio), interval(ratio), str(ratio.n if ratio else 0), f"{floor:.1%}", finest]
+            [
+                str(workers),
+                number(ratio),
+                interval(ratio),
+                str(ratio.n if ratio else 0),
+                "-" if floor is None else f"{floor:.1%}",
+                finest,
+            ]
         )
     return Table(
         ["Workers", "A/A ratio", "95 %", "n", "Noise floor", "Smallest effect resolved"],
