@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,10 +119,15 @@ def test_dask_attaches_to_a_scheduler_and_its_workers(assay: Assay, checkout: Pa
         assert [one.poll() for one in processes] == [None, None, None]
 
 
-def test_ray_attaches_to_a_head(assay: Assay, checkout: Path) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder for sockets, whose paths may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def test_ray_attaches_to_a_head(assay: Assay, checkout: Path, short_path: Path) -> None:
     ray, port = built("ray") / "ray", free_port()
-    folder = Path("/tmp") / f"assay-ray-{port}"  # sockets: a short path
-    folder.mkdir()
     command = [
         ray,
         "start",
@@ -134,8 +140,8 @@ def test_ray_attaches_to_a_head(assay: Assay, checkout: Path) -> None:
         "--node-ip-address",
         "127.0.0.1",
     ]
-    flags = ["--include-dashboard", "false", "--disable-usage-stats", "--temp-dir", str(folder)]
-    with started(folder, [*command, *flags], OMP_NUM_THREADS="1", RAY_TRAIN_V2_ENABLED="1") as (head,):
+    flags = ["--include-dashboard", "false", "--disable-usage-stats", "--temp-dir", str(short_path)]
+    with started(short_path, [*command, *flags], OMP_NUM_THREADS="1", RAY_TRAIN_V2_ENABLED="1") as (head,):
         wait_for(port)
         attach(assay, checkout, "ray", f"127.0.0.1:{port}")
 

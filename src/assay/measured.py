@@ -119,8 +119,11 @@ ORDER BY trial % 1000000
 
 
 def newest(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Of every scenario the newest run that has it."""
-    rows = connection.execute("SELECT DISTINCT max(run) OVER (PARTITION BY scenario) FROM runs ORDER BY 1").fetchall()
+    """Of every scenario the newest run that has it; a smoke run only where there is no other."""
+    rows = connection.execute(
+        "SELECT DISTINCT last_value(run) OVER (PARTITION BY scenario ORDER BY profile <> 'smoke', run "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM runs ORDER BY 1"
+    ).fetchall()
     return [run for (run,) in rows]
 
 

@@ -131,21 +131,17 @@ def failure_parts(questions: Sequence[Question]) -> list[Part]:
             first = (row["error"] or "").splitlines()[:1]
             groups.setdefault((row["scenario"], row["label"], row["device"], row["outcome"], *first), []).append(row)
         for group in groups.values():
-            first_row = group[0]
+            shown = group[0]
             workers = ", ".join(sorted({str(one["workers"]) for one in group}))
-            parts.append(
-                Heading(
-                    f"{first_row['label']}: {first_row['outcome']} ({first_row['scenario']}, {first_row['device']}, workers {workers})",
-                    3,
-                )
-            )
+            where = f"{shown['scenario']}, {shown['device']}, workers {workers}"
+            parts.append(Heading(f"{shown['label']}: {shown['outcome']} ({where})", 3))
             parts.append(
                 Paragraph(
-                    f"{len(group)} trials, ended in {first_row['phase']}, exit code {first_row['exit_code']}. "
-                    f"{failure_hint(first_row['outcome'], first_row['codes'] or '')}"
+                    f"{len(group)} trials, ended in {shown['phase']}, exit code {shown['exit_code']}. "
+                    f"{failure_hint(shown['outcome'], shown['codes'] or '')}"
                 )
             )
-            parts.append(Code("\n".join(filter(None, [first_row["error"], first_row["log_tail"]]))))
+            parts.append(Code("\n".join(filter(None, [shown["error"], shown["log_tail"]]))))
     survivors = collections.Counter(
         (row["label"], name)
         for question in questions
