@@ -66,13 +66,13 @@ def rows(assay: Assay, checkout: Path, torch_python: Path) -> dict[str, dict[str
     import pyarrow.parquet as pq
 
     arguments = ["--scenarios", "faults", "--tools", str(TOOLS), "--python", str(torch_python), "--profile", "smoke"]
-    done = assay("run", "one", "two", *arguments, "--seed", "7")
+    done = assay("run", "one", "stuck", "two", *arguments, "--seed", "7")
     assert done.returncode == 1, done.stderr
     found = pq.read_table(checkout / "results/trials").to_pylist()
     return {
-        row["label"] if row["scenario"] == "one" else f"{row['label']}:two": row
+        f"{row['label']}:two" if row["scenario"] == "two" else row["label"]: row
         for row in found
-        if row["kind"] == "trial" and row["scenario"] in ("one", "two")
+        if row["kind"] == "trial" and row["scenario"] in ("one", "stuck", "two")
     }
 
 

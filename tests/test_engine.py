@@ -51,7 +51,7 @@ def test_each_fault_becomes_its_outcome(rows: Rows, label: str, outcome: str, co
 
 
 def test_a_plan_of_n_trials_yields_n_rows(rows: Rows) -> None:
-    assert len(rows) == 18 + 4
+    assert len(rows) == 16 + 2 + 4
 
 
 def test_errors_name_what_happened(rows: Rows) -> None:
@@ -184,7 +184,7 @@ def marked(process: psutil.Process, run: str) -> bool:
 def test_an_interrupted_run_stops_its_trial_and_says_how_to_go_on(checkout: Path, torch_python: Path) -> None:
     arguments = ["--scenarios", "faults", "--tools", str(TOOLS), "--python", str(torch_python), "--profile", "smoke"]
     engine = subprocess.Popen(
-        [sys.executable, "-m", "assay", "run", "one", *arguments, "--tool", "hangs", "--seed", "1", "--no-report"],
+        [sys.executable, "-m", "assay", "run", "stuck", *arguments, "--tool", "hangs", "--seed", "1", "--no-report"],
         cwd=checkout,
         stderr=subprocess.PIPE,
         text=True,
