@@ -42,7 +42,7 @@ def check(place: Layout, tool_folders: Sequence[str]) -> int:
         (
             place.calibration.exists(),
             "the noise gate is calibrated",
-            "run assay doctor --noise when the machine is idle; until then the gate uses defaults",
+            "the next run does it; to do it when the machine is surely idle: assay doctor --noise",
         ),
         (
             bool(facts["gpus"]),

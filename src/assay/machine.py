@@ -20,7 +20,7 @@ import psutil
 # Rule M54: five runs of a fixed pure-Python kernel of about 25 ms.
 KERNEL_RUNS = 5
 KERNEL_ROUNDS = 250_000
-# Rule M55, until `assay doctor --noise` has measured this machine when idle.
+# Rule M55: the least limits of the gate; `calibrate` raises them to twice what this machine shows when idle.
 DEFAULT_WALL_CV = 0.10
 DEFAULT_DRIFT = 0.06
 LEAST_CPU_SHARE = 0.95

@@ -8,11 +8,12 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from assay.environment import Environment
-from assay.journal import Entry
-from assay.plan import Trial
+if TYPE_CHECKING:
+    from assay.environment import Environment
+    from assay.journal import Entry
+    from assay.plan import Trial
 
 FIRST_GUESS_S = 20.0  # of a trial before any has ended
 

@@ -36,7 +36,7 @@ REFERENCE_TIMEOUT = 3  # times a trial's: one process does the work of all ranks
 
 
 def start(options: Options, layout: Layout, argv: Sequence[str]) -> tuple[Journal, Prepared]:
-    """A new run's journal. The caller holds `only_one`."""
+    """A new run's journal; the first run on a machine calibrates the noise gate. The caller holds `only_one`."""
     prepared = prepare(options, layout)
     if not prepared.trials:
         raise UsageError("nothing to run: no scenario has the chosen tools; see assay list scenarios")
@@ -45,6 +45,9 @@ def start(options: Options, layout: Layout, argv: Sequence[str]) -> tuple[Journa
         tree.end_leftovers({path.name for path in layout.runs.iterdir()}, runner.GRACE_S)
     now = datetime.datetime.now(datetime.UTC)
     commit, dirty = git_state(layout.root)
+    if options.profile != "smoke" and not layout.calibration.exists():
+        # Limits that are no machine's own reject every second trial on a shared one. Nothing runs yet: it is idle.
+        machine.calibrate(layout.calibration)
     limits = machine.Calibration.load(layout.calibration)
     header = {
         "run": f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
