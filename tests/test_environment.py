@@ -35,7 +35,8 @@ def test_uvs_own_variables_go_first(tmp_path: Path) -> None:
 
 def test_pips_files_are_read_and_its_variables_go_before_them(tmp_path: Path) -> None:
     config = tmp_path / "pip.conf"
-    config.write_text("[global]\nfind-links = /from-file\nextra-index-url = https://b/simple\n")
+    index = "https://b/simple"
+    config.write_text(f"[global]\nfind-links = /from-file\nextra-index-url = {index}\n")
     variables = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": str(config)}
 
     assert environment.uv_environment(variables)["UV_FIND_LINKS"] == "/from-file"
