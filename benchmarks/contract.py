@@ -1,23 +1,48 @@
 """What a tool is asked to do and what it hands back: the whole surface that a tool's file meets.
 
-A tool is a module. It offers a capability by defining the function of that name (`Trainer.train` here);
-there is no base class and nothing to register. It receives a job, launches ranks in its own way, and lets
-every rank call `job.run(rank, ...)`, which is our loop and our clock: a tool cannot time itself, and it
-cannot choose its data, its weights or its hyper-parameters.
+A tool is a module. It offers a capability by defining the function of that name (`Trainer.train`,
+`Server.serve`); there is no base class and nothing to register. To train it launches ranks in its own way and
+lets every rank call `job.run(rank, ...)`, which is our loop and our clock. To serve it starts a server in its
+own way and says where it answers; load and clock are held from outside. A tool cannot time itself, and it cannot
+choose its data, its weights or its hyper-parameters.
 
 Only the standard library is imported here, because this module is imported in every tool's environment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
+import signal
+import subprocess
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Prepare", "RankLog", "Step", "Trainer", "Training", "Unsupported", "Workload"]
+__all__ = [
+    "V1",
+    "V2",
+    "Dialect",
+    "Endpoint",
+    "Inference",
+    "Inferrer",
+    "Prepare",
+    "RankLog",
+    "Server",
+    "Serving",
+    "Step",
+    "Trainer",
+    "Training",
+    "Unsupported",
+    "Workload",
+]
+
+STOP_S = 20.0  # a server has for its own way of stopping; what is left then is ended and counted as a survivor
+JOB = "ASSAY_JOB"  # names the job's file in a server's environment
 
 
 class Unsupported(Exception):
@@ -140,8 +165,150 @@ class Trainer(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a tensor is written into a request's JSON and found in a response's.
+
+    In `request`, `$rows` stands for the nested list, `$flat` for the values in one list, `$shape` for its
+    shape. `response` is the dotted path of the predictions, nested or flat; the empty path is the whole body.
+    """
+
+    request: str
+    response: str
+
+
+V1 = Dialect('{"instances": $rows}', "predictions")
+V2 = Dialect('{"inputs": [{"name": "x", "shape": $shape, "datatype": "FP32", "data": $flat}]}', "outputs.0.data")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server answers, or will as soon as it is ready: readiness is found out from outside."""
+
+    url: str  # of the route that predicts
+    dialect: Dialect
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None  # whose early end is the server's; None: the worker itself
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Serving:
+    """A model to serve. Plain data: a server's own processes load it from the environment."""
+
+    workload: str  # a file of benchmarks/workloads
+    options: dict[str, Any]  # the workload's own options
+    model: str  # folder with the trained weights, made once outside
+    scratch: str  # folder of this trial, with a short path; gone after it
+    device: str  # "cpu" or "cuda"
+    replicas: int  # processes or workers that hold the model
+    threads: int  # compute threads a replica
+    host: str  # the address to bind
+    ports: tuple[int, int, int]  # free ones: for predictions, and two more for those that need them
+    cores: tuple[int, ...] = ()  # of the server; set before the tool is imported. Empty: not pinned
+    address: str | None = None  # of a server that already runs
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # of this tool or variant
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    def predictor(self, prepare: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
+        """The model in this process: a float32 array of shape (rows, ...) in, predictions (rows, ...) out.
+
+        `prepare` may wrap the torch module that computes them.
+        """
+        from benchmarks import model
+
+        return model.load(self, prepare)
+
+    def save(self) -> Path:
+        """Write the job where the server's processes can load it; returns the path."""
+        path = Path(self.scratch, "job.json")
+        path.write_text(json.dumps(dataclasses.asdict(self)))
+        return path
+
+    @classmethod
+    def from_environment(cls) -> Serving:
+        """The job in a process that `start` has started, or in a child of it."""
+        fields = json.loads(Path(os.environ[JOB]).read_text())
+        return cls(**{**fields, "ports": tuple(fields["ports"]), "cores": tuple(fields["cores"])})
+
+    @contextlib.contextmanager
+    def start(
+        self,
+        command: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        stop: signal.Signals = signal.SIGTERM,
+        whole_group: bool = True,
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a server as a process group of its own, in the scratch folder; `stop` it on leaving.
+
+        The signal goes to the whole group, or to the root alone for tools that stop their children themselves.
+        """
+        server = subprocess.Popen(
+            command,
+            cwd=self.scratch,
+            env={**os.environ, JOB: str(self.save()), **(variables or {})},
+            process_group=0,
+        )
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                (os.killpg if whole_group else os.kill)(server.pid, stop)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(STOP_S)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inference:
+    """A data set to predict for, once read and once written. Plain data: it may be pickled."""
+
+    workload: str  # a file of benchmarks/workloads
+    options: dict[str, Any]  # the workload's own options
+    model: str  # folder with the trained weights, made once outside
+    source: str  # folder of parquet files with the columns `row` (int64) and `x` (list of float32)
+    scratch: str  # folder of this trial, with a short path; gone after it
+    device: str  # "cpu" or "cuda"
+    workers: int  # processes that hold the model
+    threads: int  # compute threads a worker
+    batch: int  # rows a call of the model
+    address: str | None = None  # an existing cluster to attach to, in the tool's own notation
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # of this tool or variant
+
+    def predictor(self, prepare: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
+        """As `Serving.predictor`."""
+        from benchmarks import model
+
+        return model.load(self, prepare)
+
+
+class Inferrer(Protocol):
+    """A tool with the capability `infer`."""
+
+    def infer(self, job: Inference) -> AbstractContextManager[Callable[[str], None]]:
+        """Start what is needed; give a function that makes one pass; stop on leaving. Raise Unsupported to decline.
+
+        A pass reads `job.source` and writes parquet files with the columns `row` and `y` (list of float32) into
+        the folder it is given, every row once, in any order.
+        """
+        ...
+
+
+class Server(Protocol):
+    """A tool with the capability `serve`."""
+
+    def serve(self, job: Serving) -> AbstractContextManager[Endpoint]:
+        """Start serving `job.predictor()`; stop in the tool's own way on leaving. Raise Unsupported to decline.
+
+        A module may also define `package(job)`, which makes what the tool starts from: an archive, a folder, a
+        configuration. It runs before the clock of the cold start.
+        """
+        ...
+
+
 class Workload(Protocol):
-    """A file of benchmarks/workloads."""
+    """A file of benchmarks/workloads. `build` gives a module that also has `predict(inputs)`."""
 
     QUALITY: str  # name of the quality metric, larger is better
 

@@ -43,7 +43,19 @@ def write(
 
 def digests(folder: Path) -> dict[str, str]:
     """sha256 of every file, by name."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def load_weights(folder: str) -> dict[str, Any]:
+    """Tensors by parameter name."""
+    import numpy
+    import torch
+
+    return {
+        path.stem.removeprefix("weight-"): torch.from_numpy(numpy.load(path))
+        for path in sorted(Path(folder).glob("weight-*.npy"))
+    }
 
 
 class Inputs:
@@ -59,9 +71,7 @@ class Inputs:
         self.train = tensor("train_inputs"), tensor("train_targets")
         self.test = tensor("test_inputs"), tensor("test_targets")
         self.order = tensor("order")
-        self.weights = {
-            path.stem.removeprefix("weight-"): tensor(path.stem) for path in sorted(Path(folder).glob("weight-*.npy"))
-        }
+        self.weights = load_weights(folder)
 
     def batch(self, step: int, batch: int, part: int, parts: int) -> tuple[Any, Any]:
         """Rows of contiguous part `part` of `parts` of the global batch of `step`."""

@@ -1,12 +1,14 @@
 """One request in on stdin, a stream of records out on a descriptor of its own: the inside end of the wire.
 
 Started by the engine as `python -m benchmarks.worker FD`. Standard output and error stay free for the tool.
-A request names what to do: `train` (a trial), `reference` (the trace that trials are checked against) or
-`inputs` (the files that tools are given). End of file on stdin means stop.
+A request names what to do: `train`, `serve` or `infer` (a trial), `reference` (the trace that training is checked
+against), `inputs` and `model` (the files that tools are given). A second line on stdin ends a server in its own
+way; end of file means stop at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -20,11 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import contract, inputs, loop
+from benchmarks import contract, inputs, isolation, loop
 
 PROTOCOL = 1
 BATCH = 10_000  # samples a record: lines stay short enough to parse without a stall
 TRACEBACK_LINES = 30
+TICK_S = 0.2  # how late the end of a server may be noticed
+stop_asked = threading.Event()
 
 
 class Wire:
@@ -110,8 +114,78 @@ def make_inputs(request: dict[str, Any], wire: Wire) -> None:
     wire.send("digests", files=inputs.digests(folder))
 
 
+def serve(request: dict[str, Any], wire: Wire) -> None:
+    """Run a trial: have the tool serve until the engine asks it to stop."""
+    fields = request["job"]
+    job = contract.Serving(**{**fields, "ports": tuple(fields["ports"]), "cores": tuple(fields["cores"])})
+    if job.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job.cores)
+    tool: Any = importlib.import_module(request["module"])
+    if hasattr(tool, "package"):
+        wire.phase("package")
+        tool.package(job)
+    wire.phase("launch")
+    server: contract.Server = tool
+    with server.serve(job) as endpoint:
+        wire.send(
+            "endpoint",
+            url=endpoint.url,
+            request=endpoint.dialect.request,
+            response=endpoint.dialect.response,
+            headers=endpoint.headers,
+            exposed=request["exposed"],
+        )
+        while not stop_asked.wait(TICK_S):
+            code = endpoint.process.poll() if endpoint.process else None
+            if code is not None:
+                raise ServerEnded(f"the server ended by itself with exit code {code}")
+        wire.phase("teardown")
+
+
+def infer(request: dict[str, Any], wire: Wire) -> None:
+    """Run a trial: one pass that meets everything cold, then warm ones, each into a folder of its own."""
+    job = contract.Inference(**request["job"])
+    cores = request["cores"]
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    tool: contract.Inferrer = importlib.import_module(request["module"])
+    wire.phase("launch")
+    ends, times = [], []
+    with tool.infer(job) as one_pass:
+        wire.phase("warmup")
+        for number in range(1 + request["passes"]):
+            if number == 1:
+                wire.phase("measure")
+            began = time.perf_counter_ns()
+            one_pass(f"{request['targets']}/{number}")
+            ends.append(time.perf_counter_ns())
+            times.append(ends[-1] - began)
+        wire.phase("teardown")
+    wire.samples(0, "pass_time", "ns", 0, ends, times)
+
+
+class ServerEnded(Exception):
+    """It was asked to serve until told otherwise."""
+
+
+def make_model(request: dict[str, Any], wire: Wire) -> None:
+    """Train the model that servers serve; send the digests of its files."""
+    from benchmarks import model
+
+    wire.phase("launch")
+    arguments = (request[key] for key in ("inputs", "workload", "options", "seed", "rows"))
+    folder = Path(request["folder"])
+    model.make(folder, *arguments)
+    if request["data_set"]:
+        model.make_rows(folder, folder, request["data_set"], request["parts"], request["seed"])
+    wire.send("digests", files=inputs.digests(folder))
+
+
 ACTIONS: dict[str, Callable[[dict[str, Any], Wire], None]] = {
     "train": train,
+    "serve": serve,
+    "infer": infer,
+    "model": make_model,
     "reference": reference,
     "inputs": make_inputs,
 }
@@ -129,10 +203,15 @@ def take_input() -> int:
     return descriptor
 
 
-def stop_at_end_of_input(descriptor: int) -> None:
-    """Engine gone or stop asked for: end with everything in this session's process group."""
+def watch_input(descriptor: int) -> None:
+    """A line asks for a stop in the tool's own way. At the end of input the engine is gone: end the whole session."""
     while os.read(descriptor, 4096):
-        pass
+        stop_asked.set()
+    for process in Path("/proc").glob("[0-9]*"):
+        # The rest of the session first: servers have process groups of their own.
+        with contextlib.suppress(OSError, ValueError):
+            if int(process.name) != os.getpid() and os.getsid(int(process.name)) == os.getsid(0):
+                os.kill(int(process.name), signal.SIGTERM)
     os.killpg(os.getpgrp(), signal.SIGTERM)
 
 
@@ -142,11 +221,16 @@ def main() -> None:
     descriptor = take_input()
     with os.fdopen(os.dup(descriptor), "rb") as lines:
         request = json.loads(lines.readline())
-    threading.Thread(target=stop_at_end_of_input, args=[descriptor], daemon=True).start()
+    if request.get("isolated"):
+        # Before any thread is started: only a process of one thread may enter a user namespace.
+        request["exposed"] = isolation.enter()
+    threading.Thread(target=watch_input, args=[descriptor], daemon=True).start()
     try:
         ACTIONS[request["action"]](request, wire)
     except contract.Unsupported as reason:
         wire.send("unsupported", reason=str(reason))
+    except ServerEnded as error:
+        wire.send("failed", kind="crashed", error=str(error), traceback="")
     except ImportError as error:
         wire.send("failed", kind="import", error=f"{type(error).__name__}: {error}", traceback=tail())
     except Exception as error:

@@ -19,9 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
-from assay import environment, runner, store, tool, trial
+from assay import environment, load, machine, runner, store, tool, trial
 from assay.journal import Entry, Journal
 from assay.runner import Launch, Limits
 from assay.tree import become_subreaper
@@ -314,3 +315,36 @@ def by_hand(job: dict[str, Any], python: Path, folder: Path) -> list[dict[str, A
         capture_output=True,
     )
     return [json.loads((scratch / f"rank-{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "lag_ms", "cpu_us"), [(1_000, 1, math.inf), (2_000, 1, math.inf), (10_000, math.inf, 40)]
+)
+def test_generator(tmp_path: Path, note: Note, rate: int, lag_ms: float, cpu_us: float) -> None:
+    """A generator on one core against the null server on another."""
+    available = machine.cores()
+    port = tmp_path / "port"
+    body = b'{"instances": [[1]]}'
+    request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    command = [sys.executable, str(ROOT / "tests/servers/stalling.py"), str(port), "60", "0", "0"]
+    server = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, available[:1]))
+    before = os.sched_getaffinity(0)
+    try:
+        while not port.exists():
+            time.sleep(0.01)
+        os.sched_setaffinity(0, available[-1:])
+        with (tmp_path / "bodies").open("wb") as bodies:
+            generator = load.Generator("127.0.0.1", int(port.read_text()), [request], bodies, 1024, 10)
+            moments = load.arrivals("poisson", rate, 10, 1)
+            log = generator.open_loop(moments, numpy.zeros(len(moments)), lambda start: None)
+            generator.close()
+    finally:
+        os.sched_setaffinity(0, before)
+        server.kill()
+        server.wait()
+    assert (log.status == 200).all()
+    lag = float(numpy.percentile(log.fired - log.scheduled, 99)) / 1e6
+    spent = log.cpu_ns / 1e3 / len(log)
+    held = len(log) / (log.done.max() - log.scheduled.min()) * 1e9
+    note(f"generator at {rate:,}/s, held {held:,.0f}/s: lag p99", lag, lag_ms, "ms")
+    note(f"generator at {rate:,}/s: CPU a request", spent, cpu_us, "us")

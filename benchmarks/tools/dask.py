@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["dask==2026.8.0", "distributed==2026.8.0", "torch==2.13.0", "numpy==2.4.6"]
+# dependencies = [
+#     "dask[dataframe]==2026.8.0", "distributed==2026.8.0", "pandas==3.1.1", "pyarrow==26.0.1",
+#     "torch==2.13.0", "numpy==2.4.6",
+# ]
 #
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
@@ -10,15 +13,16 @@
 # homepage = "https://distributed.dask.org"
 # devices = ["cpu", "cuda"]
 # ///
-"""Dask: one pinned task a worker, each a rank of plain DistributedDataParallel."""
+"""Dask: ranks of DistributedDataParallel as pinned tasks, one a worker; data frames for batch inference."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from benchmarks.contract import RankLog, Training, Unsupported
+from benchmarks.contract import Inference, RankLog, Training, Unsupported
 
 WORKERS_S = 60
 
@@ -88,3 +92,52 @@ def train_rank(job: Training, rank: int, host: str, port: int) -> RankLog:
         return job.run(rank, lambda model, optimizer: bare_step(DistributedDataParallel(model), optimizer))
     finally:
         torch.distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def infer(job: Inference) -> Iterator[Callable[[str], None]]:
+    import dask.dataframe as dd
+    import pandas as pd
+    from distributed import Client, LocalCluster
+
+    with contextlib.ExitStack() as stack:
+        if job.address:
+            client = stack.enter_context(Client(job.address))
+        else:
+            cluster = LocalCluster(
+                n_workers=job.workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                memory_limit=0,
+                local_directory=job.scratch,
+            )
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
+        client.wait_for_workers(job.workers, timeout=WORKERS_S)
+        meta = pd.DataFrame({"row": pd.Series(dtype="int64"), "y": pd.Series(dtype="object")})
+
+        def one_pass(target: str) -> None:
+            frame = dd.read_parquet(job.source).map_partitions(predict_frame, job, meta=meta)
+            frame.to_parquet(target, write_index=False, schema={"y": list_of_floats()})
+
+        yield one_pass
+
+
+def list_of_floats() -> Any:
+    import pyarrow as pa
+
+    return pa.list_(pa.float32())
+
+
+def predict_frame(frame: Any, job: Inference) -> Any:
+    """A partition's predictions, with the model kept on the worker between partitions."""
+    import numpy as np
+    import pandas as pd
+    from distributed import get_worker
+
+    worker = get_worker()
+    if not hasattr(worker, "predictor"):
+        worker.predictor = job.predictor()
+    rows = np.stack(frame["x"].to_numpy())
+    y = [worker.predictor(rows[first : first + job.batch]) for first in range(0, len(rows), job.batch)]
+    return pd.DataFrame({"row": frame["row"].to_numpy(), "y": list(np.concatenate(y).reshape(len(rows), -1))})

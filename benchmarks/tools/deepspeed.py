@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["deepspeed==0.19.8", "ninja==1.13.2", "torch==2.13.0", "numpy==2.4.6"]
+# dependencies = [
+#     "deepspeed==0.19.8", "ninja==1.13.2", "fastapi==0.165.0", "uvicorn==0.54.0", "pyarrow==26.0.1",
+#     "torch==2.13.0", "numpy==2.4.6",
+# ]
 #
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
@@ -10,17 +13,18 @@
 # homepage = "https://www.deepspeed.ai"
 # devices = ["cpu", "cuda"]
 # ///
-"""DeepSpeed's engine, ZeRO stage 0 unless set otherwise, started by torchrun."""
+"""DeepSpeed: its training engine, ZeRO stage 0 unless set otherwise, and `init_inference` behind a thin server."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from benchmarks.contract import RankLog, Training, Unsupported
+from benchmarks.contract import V1, Endpoint, Inference, RankLog, Serving, Training, Unsupported
 
 
 def train(job: Training) -> Iterable[RankLog]:
@@ -74,6 +78,42 @@ class EngineStep:
             "zero_stage": self.engine.zero_optimization_stage(),
             "gradient_accumulation_steps": self.engine.gradient_accumulation_steps(),
         }
+
+
+@contextlib.contextmanager
+def serve(job: Serving) -> Iterator[Endpoint]:
+    command = [
+        *(sys.executable, "-m", "uvicorn", "--factory", f"{__name__}:application"),
+        *("--host", job.host, "--port", str(job.port), "--workers", str(job.replicas)),
+    ]
+    with job.start(command, {"DS_ACCELERATOR": job.device}) as server:
+        yield Endpoint(f"http://{job.host}:{job.port}/predict", V1, process=server)
+
+
+def application() -> Any:
+    """What uvicorn runs: the baseline's thin server around DeepSpeed's inference engine."""
+    from benchmarks.tools import fastapi
+
+    return fastapi.application(Serving.from_environment().predictor(inference_engine))
+
+
+@contextlib.contextmanager
+def infer(job: Inference) -> Iterator[Callable[[str], None]]:
+    from benchmarks.tools import single_process
+
+    if job.workers != 1:
+        raise Unsupported("its inference engine splits a model among workers, not a data set")
+    os.environ["DS_ACCELERATOR"] = job.device
+    yield single_process.passes(job, job.predictor(inference_engine))
+
+
+def inference_engine(model: Any) -> Any:
+    import deepspeed
+    import torch
+
+    # Kernels are injected for architectures that DeepSpeed knows, on a GPU; this model is none of them.
+    config = {"dtype": torch.float32, "tensor_parallel": {"tp_size": 1}, "replace_with_kernel_inject": False}
+    return deepspeed.init_inference(model, config=config)
 
 
 def main() -> None:

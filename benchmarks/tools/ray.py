@@ -1,26 +1,30 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["ray[train]==2.60.0", "torch==2.13.0", "numpy==2.4.6"]
+# dependencies = ["ray[data,serve,train]==2.60.0", "torch==2.13.0", "numpy==2.4.6"]
 #
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
 #
 # [tool.assay]
-# title = "Ray Train"
+# title = "Ray"
 # homepage = "https://ray.io"
 # devices = ["cpu", "cuda"]
 # ///
-"""Ray Train's TorchTrainer on a local or an existing Ray cluster."""
+"""Ray Train's TorchTrainer on a local or an existing Ray cluster, Ray Data and Ray Serve."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import benchmarks
-from benchmarks.contract import RankLog, Training
+from benchmarks.contract import V1, Endpoint, Inference, RankLog, Serving, Training
 
 # Read by Ray when it is imported: the current generation of Ray Train, and no usage statistics sent home.
 os.environ |= {"RAY_TRAIN_V2_ENABLED": "1", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -36,8 +40,7 @@ def train(job: Training) -> Iterable[RankLog]:
         code = str(Path(benchmarks.__file__).parent)
         ray.init(address=job.address, runtime_env={"py_modules": [code]})
     else:
-        # The temporary folder holds sockets, whose paths may not exceed 107 bytes.
-        ray.init(num_cpus=job.workers, include_dashboard=False, _temp_dir=f"{job.scratch}/ray")
+        ray.init(**local_node(job.scratch, job.workers))
     resources = {"CPU": 1.0} | ({"GPU": 1.0} if cuda else {})
     trainer = TorchTrainer(
         train_rank,
@@ -69,3 +72,76 @@ def train_rank(config: dict[str, Any]) -> list[RankLog]:
     if job.workers > 1:
         torch.distributed.all_gather_object(logs, log)
     return logs
+
+
+@contextlib.contextmanager
+def infer(job: Inference) -> Iterator[Callable[[str], None]]:
+    import numpy as np
+    import ray
+
+    # One more than the models take: reading and writing are tasks of their own.
+    ray.init(
+        address=job.address, **({} if job.address else local_node(job.scratch, 1 + job.workers)), log_to_driver=False
+    )
+
+    class Predict:
+        def __init__(self) -> None:
+            self.predictor = job.predictor()
+
+        def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+            rows = np.stack(list(batch["x"]))
+            return {"row": batch["row"], "y": self.predictor(rows).reshape(len(rows), -1)}
+
+    def one_pass(target: str) -> None:
+        data = ray.data.read_parquet(job.source)
+        data.map_batches(Predict, batch_size=job.batch, concurrency=job.workers, num_cpus=1).write_parquet(target)
+
+    try:
+        yield one_pass
+    finally:
+        ray.shutdown()
+
+
+def local_node(scratch: str, cpus: int) -> dict[str, Any]:
+    """A node of this trial's own. Its folder holds sockets, whose paths may not exceed 107 bytes."""
+    return {"num_cpus": cpus, "include_dashboard": False, "_temp_dir": f"{scratch}/ray"}
+
+
+@contextlib.contextmanager
+def serve(job: Serving) -> Iterator[Endpoint]:
+    # The driver shuts the whole node down; a signal to all would end it in the middle of that.
+    with job.start([sys.executable, "-m", __name__], whole_group=False) as server:
+        yield Endpoint(f"http://{job.host}:{job.port}/predict", V1, process=server)
+
+
+def main() -> None:
+    """The driver of Ray Serve: a node, a proxy and the deployment, until it is told to stop."""
+    import ray
+    from ray import serve as ray_serve
+    from starlette.requests import Request
+
+    job = Serving.from_environment()
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+
+    @ray_serve.deployment(num_replicas=job.replicas, ray_actor_options={"num_cpus": 0.2})
+    class Model:
+        def __init__(self) -> None:
+            self.predictor = Serving.from_environment().predictor()
+
+        async def __call__(self, request: Request) -> dict[str, Any]:
+            return {"predictions": self.predictor((await request.json())["instances"]).tolist()}
+
+    ray.init(**local_node(job.scratch, 1 + job.replicas), _node_ip_address=job.host)
+    try:
+        ray_serve.start(http_options={"host": job.host, "port": job.port})
+        ray_serve.run(Model.bind(), route_prefix="/predict")
+        stopped.wait()
+        ray_serve.shutdown()
+    finally:
+        ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -11,49 +11,84 @@
 # devices = ["cpu", "cuda"]
 # needs = ["java>=17"]
 # ///
-"""Spark's TorchDistributor: ranks are barrier tasks, in local mode or on a standalone cluster."""
+"""Spark: TorchDistributor, whose ranks are barrier tasks, and mapInPandas; in local mode or on a cluster."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
-from benchmarks.contract import RankLog, Training, Unsupported
+from benchmarks.contract import Inference, RankLog, Training, Unsupported
 
 
 def train(job: Training) -> Iterable[RankLog]:
     from pyspark.ml.torch.distributor import TorchDistributor
-    from pyspark.sql import SparkSession
 
-    # Otherwise the workers take the first python on PATH.
-    os.environ |= {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
     cuda = job.device == "cuda"
     if cuda and not job.address:
         raise Unsupported("local mode schedules no GPUs: attach to a cluster whose workers declare them")
     code = str(job.archive())
     builder = (
-        SparkSession.builder.master(job.address or f"local[{job.workers}]")
-        .appName("assay")
-        .config("spark.ui.enabled", "false")
-        .config("spark.log.level", "ERROR")
+        session(job)
         .config("spark.task.cpus", "1")
         .config("spark.executor.cores", "1")
         .config("spark.cores.max", str(job.workers))
-        .config("spark.local.dir", job.scratch)
-        .config("spark.sql.warehouse.dir", f"{job.scratch}/warehouse")
         .config("spark.submit.pyFiles", code)
         .config("spark.executorEnv.PYTHONPATH", code)
         .config("spark.executorEnv.OMP_NUM_THREADS", str(job.threads))
     )
-    if not job.address:
-        builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     if cuda:
         builder = builder.config("spark.task.resource.gpu.amount", "1")
     spark = builder.getOrCreate()
     try:
         distributor = TorchDistributor(num_processes=job.workers, local_mode=False, use_gpu=cuda)
         return distributor.run(train_rank, job)
+    finally:
+        spark.stop()
+
+
+def session(job: Training | Inference) -> Any:
+    """The builder of a session, local or of the cluster, without pages and noise."""
+    from pyspark.sql import SparkSession
+
+    # Otherwise the workers take the first python on PATH.
+    os.environ |= {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    builder = (
+        SparkSession.builder.master(job.address or f"local[{job.workers}]")
+        .appName("assay")
+        .config("spark.ui.enabled", "false")
+        .config("spark.log.level", "ERROR")
+        .config("spark.local.dir", job.scratch)
+        .config("spark.sql.warehouse.dir", f"{job.scratch}/warehouse")
+    )
+    if not job.address:
+        builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    return builder
+
+
+@contextlib.contextmanager
+def infer(job: Inference) -> Iterator[Callable[[str], None]]:
+    spark = session(job).config("spark.sql.execution.arrow.maxRecordsPerBatch", str(job.batch)).getOrCreate()
+
+    def predict(frames: Iterator[Any]) -> Iterator[Any]:
+        """Runs in every task: the model is loaded once for all batches of its partition."""
+        import numpy as np
+        import pandas as pd
+
+        predictor = job.predictor()
+        for frame in frames:
+            y = predictor(np.stack(frame["x"].to_numpy())).reshape(len(frame), -1)
+            yield pd.DataFrame({"row": frame["row"], "y": list(y)})
+
+    try:
+        yield (
+            lambda target: (
+                spark.read.parquet(job.source).mapInPandas(predict, "row long, y array<float>").write.parquet(target)
+            )
+        )
     finally:
         spark.stop()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from assay.selection import Layout, Options, Prepared
     from assay.store import Archive
 
+CAPABILITIES = ("train", "serve", "infer")  # as assay.tool.CAPABILITIES
 PROFILES = ("smoke", "quick", "standard", "full")  # as assay.plan.PROFILES; importing it here would cost --help
 
 
@@ -86,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     new = commands.add_parser("new", help="write the file of a new tool")
     new.add_argument("what", choices=("tool",))
     new.add_argument("name")
+    new.add_argument("--capability", choices=CAPABILITIES, default=CAPABILITIES[0])
     new.add_argument("--folder", type=Path, help="default benchmarks/tools")
 
     commands.add_parser("schema", help="print the JSON Schema of scenario files, for editors")
@@ -250,7 +252,8 @@ def command_list(options: argparse.Namespace, argv: list[str]) -> int:
     if options.what == "tools":
         known = tool.find([place.root / folder for folder in ("benchmarks/tools", *options.tool_folders)], place.root)
         for one in known.values():
-            print(f"{one.name:16} {'+'.join(one.devices):9} {' '.join(one.capabilities):6} {one.title}, {one.homepage}")
+            devices, capabilities = "+".join(one.devices), " ".join(one.capabilities)
+            print(f"{one.name:16} {devices:9} {capabilities:17} {one.title}, {one.homepage}")
             print(f"{'':16} {one.summary}")
     elif options.what == "scenarios":
         for name, path in scenario.find(place.root / options.scenario_folder).items():
@@ -302,7 +305,7 @@ def command_new(options: argparse.Namespace, argv: list[str]) -> int:
     from assay import template
 
     place = layout()
-    path = template.write(options.name, options.folder or place.root / "benchmarks/tools")
+    path = template.write(options.name, options.folder or place.root / "benchmarks/tools", options.capability)
     print(f"{path}\nfill in the places marked with <...>, then: assay try {options.name} data-parallel")
     return 0
 

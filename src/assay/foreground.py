@@ -40,7 +40,7 @@ def attempt(options: argparse.Namespace, place: Layout) -> int:
         going.make_environments()
         going.make_inputs()
         with store.TrialFile(journal.path("0"), own[0].index) as file:
-            row = going.trial_row(own[0], own[0].index, file)
+            row, loads = going.trial_row(own[0], own[0].index, file)
         log = journal.folder / "logs" / f"{own[0].index}.log"
         if log.exists() and row["outcome"] != "ok":
             print(log.read_text(errors="replace").rstrip())
@@ -49,6 +49,9 @@ def attempt(options: argparse.Namespace, place: Layout) -> int:
     for key in ("outcome", "codes", "phase", "error", "exit_code", "survivors", "loss_gap", "first_step_ns", "wall_ns"):
         if row.get(key) not in (None, "", "[]"):
             print(f"{key}: {row[key]}")
+    for load in loads:
+        rate = f"{load['rate']:.4g} requests/s" if load["rate"] else load["kind"]
+        print(f"{rate}: {load['completed']} of {load['scheduled']} completed, codes {load['codes']}, {load}")
     if rate := run.throughput(row):
         print(f"throughput: {rate:,.1f} samples/s over {row['window_steps']} steps: too few to compare tools by")
     return int(row["outcome"] != "ok")

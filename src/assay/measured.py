@@ -27,7 +27,7 @@ class Metric:
 
 THROUGHPUT = Metric("throughput", "Throughput", "samples/s")
 STEP_TIME = Metric("step_ms", "Step time, median of the slowest rank", "ms")
-FIRST_STEP = Metric("first_step_s", "From the call to the first step done", "s")
+FIRST_STEP = Metric("first_step_s", "From the call to the first step, or pass, done", "s")
 TOTAL = Metric("total_s", "Whole job, spawn to last process gone", "s")
 TARGET = Metric("target_s", "Time to target quality, from the loop's start", "s")
 CPU = Metric("cpu_per_1000", "CPU of the ranks per 1,000 samples", "s")
@@ -74,6 +74,14 @@ class Question:
             if (one.label, one.device, one.workers, one.control) == (label, device, workers, control):
                 return one
         return None
+
+    @property
+    def infers(self) -> bool:
+        return bool(self.text["capability"] == "infer")
+
+    @property
+    def serves(self) -> bool:
+        return bool(self.text["capability"] == "serve")
 
     @property
     def devices(self) -> list[str]:

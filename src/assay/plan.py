@@ -17,6 +17,9 @@ PADDING = 4096  # bytes: environment sizes are drawn up to one page, the period 
 
 # Blocks a profile: rule M20. Smoke asks only whether everything works, so it also shortens the window.
 QUICK_WINDOW_S = 2.0  # quick cuts longer windows to this
+SMOKE_ROWS = 20_000
+# Seconds idle, of warm-up and of window of a serving load (M28, M43); standard and full take the scenario's.
+SERVING_S = {"smoke": (1.0, 0.5, 3.0), "quick": (3.0, 2.0, 10.0)}
 PROFILES = {"smoke": 1, "quick": 3, "standard": 7, "full": 10}
 
 
@@ -57,10 +60,22 @@ def profiled(scenario: Scenario, profile: str, blocks: int | None = None) -> Sce
         "blocks": blocks or (scenario.measure.blocks if profile == "standard" else PROFILES[profile])
     }
     if profile == "smoke":
-        measure |= {"warmup": Warmup(steps=2), "window": Window.model_validate({"steps": 5, "at_least": "100ms"})}
+        # One block has no noise floor: no control.
+        window = Window.model_validate({"steps": 5, "at_least": "100ms"})
+        measure |= {"control": None, "warmup": Warmup(steps=2), "window": window}
     elif profile == "quick":
         window = scenario.measure.window
         measure |= {"window": window.model_copy(update={"at_least": min(window.at_least, QUICK_WINDOW_S)})}
+    if scenario.load and profile in SERVING_S:
+        load = scenario.load
+        longest = dict(zip(("idle", "warmup", "window"), SERVING_S[profile], strict=True))
+        changes: dict[str, Any] = {name: min(getattr(load, name), value) for name, value in longest.items()}
+        if profile == "smoke":
+            changes |= {"rates": load.rates[:1], "single_stream": None, "offline": None, "slo": None}
+        scenario = scenario.model_copy(update={"load": load.model_copy(update=changes)})
+    if scenario.infer and profile == "smoke":
+        shorter = {"rows": min(scenario.infer.rows, SMOKE_ROWS), "passes": 1}
+        scenario = scenario.model_copy(update={"infer": scenario.infer.model_copy(update=shorter)})
     return scenario.model_copy(update={"measure": scenario.measure.model_copy(update=measure)})
 
 

@@ -74,6 +74,8 @@ class Progress:
         self.note(entry)
         if entry.throughput:
             result = f"{entry.throughput:,.0f} samples/s"
+        elif entry.outcome == "ok" and row.get("ready_ns"):
+            result = f"first right answer after {row['ready_ns'] / 1e9:.1f} s"
         else:
             reason = (row.get("error") or "").strip().splitlines()
             result = f"{entry.outcome}: {reason[0][:120] if reason else ''}"

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import datetime
 import fcntl
-import hashlib
 import json
 import secrets
 import shutil
@@ -16,23 +15,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 import assay
-from assay import environment, machine, plan, runner, scenario, store, tree, trial, wire
+from assay import environment, inference, inputs, machine, reference, runner, serving, store, tree, trial, wire
 from assay.environment import Environment
 from assay.errors import UsageError
+from assay.inputs import Inputs
 from assay.journal import Entry, Journal
 from assay.plan import Trial
 from assay.progress import Progress
-from assay.scenario import Scenario
 from assay.selection import REFERENCE_TOOL, Layout, Options, Prepared, code_digest, prepare
 from assay.trial import Reference
 
 METHOD_VERSION = 1  # rows of different method versions are never mixed
 REPEATS = 2  # of a trial that the noise gate rejected (M14)
 ATTEMPT = 1_000_000  # added to a trial's number for each repeat; references come after the last repeat
-REFERENCE_TIMEOUT = 3  # times a trial's: one process does the work of all ranks, after a pilot
 
 
 def start(options: Options, layout: Layout, argv: Sequence[str]) -> tuple[Journal, Prepared]:
@@ -104,8 +100,8 @@ class Run:
         self.journal, self.prepared, self.options, self.layout = journal, prepared, options, layout
         self.progress = progress
         self.scenarios = {one.name: one for one in prepared.scenarios}
-        self.workload_options: dict[str, dict[str, Any]] = {}
-        self.inputs: dict[str, Path] = {}
+        self.inputs: dict[str, Inputs] = {}  # by scenario
+        self.models: dict[str, Inputs | str] = {}  # by scenario, of those that serve; a string says why there is none
         self.environments: dict[str, Environment] = {}
         self.references: dict[str, Reference | str] = {}  # by file name; a string says why there is none
         self.references_made: set[str] = set()  # names that the journal has
@@ -168,26 +164,22 @@ class Run:
         self.journal.write("environments", rows)
 
     def make_inputs(self) -> None:
-        """The files that every tool of a scenario is given, made once and kept by digest of what makes them."""
-        self.input_digests: dict[str, dict[str, str]] = {}
-        makers = [self.layout.root / "benchmarks/inputs.py", *sorted(self.layout.workloads.glob("*.py"))]
-        code = hashlib.sha256(b"".join(path.read_bytes() for path in makers)).hexdigest()
+        run, say = self.journal.run, self.progress.say
         for one in self.prepared.scenarios:
-            path = self.layout.workloads / f"{one.workload.replace('-', '_')}.py"
-            options = {**scenario.workload_options(path), **one.options}
-            source = ""
-            if "path" in options:
-                file = (self.layout.root / str(options["path"])).resolve()
-                options["path"] = str(file)
-                source = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-            key = plan.key(code=code, workload=one.workload, options=options, seed=one.seed, source=source)
-            folder = self.layout.state / "inputs" / key
-            if not folder.exists():
-                self.progress.say(f"{one.name}: making the inputs of {one.workload}")
-                make_input_folder(one, options, folder, self.layout.root, self.journal.run)
-            self.workload_options[one.name], self.inputs[one.name] = options, folder / "files"
-            self.input_digests[one.name] = json.loads((folder / "digests.json").read_text())
-        self.journal.write("inputs", self.input_digests)
+            self.inputs[one.name] = given = inputs.make(one, self.layout, run, say)
+            if one.capability == "train":
+                continue
+            maker = one.measure.baseline or REFERENCE_TOOL
+            python = self.environments[maker].python
+            if python:
+                self.models[one.name] = inputs.make_model(one, given, python, self.layout, run, say)
+            else:
+                self.models[one.name] = f"{maker}: {self.environments[maker].error}"
+        digests = {name: given.digests for name, given in self.inputs.items()}
+        for name, model in self.models.items():
+            if isinstance(model, Inputs):
+                digests[name] = {**digests[name], **{f"model/{file}": value for file, value in model.digests.items()}}
+        self.journal.write("inputs", digests)
 
     def run_trial(self, one: Trial, done: list[Entry]) -> None:
         """A trial and its repeats; each becomes a file and a line."""
@@ -214,8 +206,9 @@ class Run:
         """Run one attempt into its file. What a worker sent that cannot be used is that trial's error alone."""
         try:
             with store.TrialFile(path, number) as file:
-                row = {**self.trial_row(one, number, file), "attempt": attempt}
-                file.finish(row)
+                measured, loads = self.trial_row(one, number, file)
+                row = {**measured, "attempt": attempt}
+                file.finish(row, loads)
         except (ValueError, TypeError, KeyError, IndexError, OverflowError) as fault:
             # pyarrow's own errors derive from these.
             row = {
@@ -229,48 +222,16 @@ class Run:
                 file.finish(row)
         return row
 
-    def trial_row(self, one: Trial, number: int, file: store.TrialFile) -> dict[str, Any]:
-        """Run one attempt, or say why it cannot be run."""
-        case = one.case
-        tool, built, question = (
-            self.prepared.tools[case.tool],
-            self.environments[case.tool],
-            self.scenarios[case.scenario],
-        )
-
-        def row(outcome: str, error: str) -> dict[str, Any]:
+    def trial_row(self, one: Trial, number: int, file: store.TrialFile) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Run one attempt, or say why it cannot be run; returns its row and those of its loads."""
+        reason = self.obstacle(one)
+        if isinstance(reason, tuple):
+            built = self.environments[one.case.tool]
             base = trial.base_row(one, number, built.digest if built.python else None, self.journal.run)
-            return base | {"outcome": outcome, "phase": "environment", "error": error}
-
-        if built.outcome != "ok":
-            return row(built.outcome, f"{built.error}\nremedy: {built.remedy}")
-        if case.device not in tool.devices:
-            return row("unsupported", f"{tool.title} is measured on {', '.join(tool.devices)} only")
-        if case.device == "cuda" and not self.cuda:
-            return row("unsupported", "this machine has no CUDA device (nvidia-smi lists none)")
-        reference = self.reference(one)
-        if isinstance(reference, str):
-            return row("error", f"there is no reference to check against: {reference}")
-        fields = trial.job(
-            case, question, self.workload_options[case.scenario], self.inputs[case.scenario], reference.window_steps
-        )
+            return base | {"outcome": reason[0], "phase": "environment", "error": reason[1]}, []
         gate = self.options.profile != "smoke"
         before = (self.probe or machine.probe()) if gate else None
-        measured = trial.execute(
-            one,
-            number,
-            question,
-            tool,
-            built,
-            self.layout.root,
-            fields,
-            reference,
-            self.journal.run,
-            file,
-            self.journal.folder / "logs" / f"{number}.log",
-            self.progress.phase,
-            self.echo,
-        )
+        measured, loads = self.measure(one, number, file)
         if before:
             # One probe serves two trials: the end of this one and the start of the next.
             after = self.probe = machine.probe()
@@ -278,131 +239,113 @@ class Run:
             found = machine.noise(before, after, self.limits)
             if measured["outcome"] == "ok" and found:
                 measured |= {"outcome": "invalid", "codes": "NOISE", "error": "; ".join(found)}
-        return measured
+        return measured, loads
+
+    def obstacle(self, one: Trial) -> tuple[str, str] | None:
+        """Outcome and error of a trial that cannot be run."""
+        case, built, tool = one.case, self.environments[one.case.tool], self.prepared.tools[one.case.tool]
+        if built.outcome != "ok":
+            return built.outcome, f"{built.error}\nremedy: {built.remedy}"
+        if case.device not in tool.devices:
+            return "unsupported", f"{tool.title} is measured on {', '.join(tool.devices)} only"
+        if case.device == "cuda" and not self.cuda:
+            return "unsupported", "this machine has no CUDA device (nvidia-smi lists none)"
+        trains = self.scenarios[case.scenario].capability == "train"
+        found = self.reference(one) if trains else self.models[case.scenario]
+        if isinstance(found, str):
+            return "error", f"there is nothing to check against: {found}"
+        return None
+
+    def measure(self, one: Trial, number: int, file: store.TrialFile) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        case, question = one.case, self.scenarios[one.case.scenario]
+        tool, built = self.prepared.tools[case.tool], self.environments[case.tool]
+        log = self.journal.folder / "logs" / f"{number}.log"
+        given = self.inputs[case.scenario]
+        model = self.models.get(case.scenario)
+        if isinstance(model, Inputs) and question.infer:
+            row = inference.execute(
+                one,
+                number,
+                question,
+                tool,
+                built,
+                self.layout.root,
+                given.options,
+                model.files,
+                self.journal.run,
+                file,
+                log,
+                self.progress.phase,
+                self.echo,
+            )
+            return row, []
+        if isinstance(model, Inputs):
+            return serving.execute(
+                one,
+                number,
+                question,
+                tool,
+                built,
+                self.layout.root,
+                given.options,
+                model.files,
+                self.journal.run,
+                file,
+                log,
+                # One schedule a block: every tool of it is offered the same.
+                self.prepared.seed + one.block,
+                self.progress.phase,
+                self.echo,
+            )
+        expected = self.reference(one)
+        assert isinstance(expected, Reference)
+        fields = trial.job(case, question, given.options, given.files, expected.window_steps)
+        row = trial.execute(
+            one,
+            number,
+            question,
+            tool,
+            built,
+            self.layout.root,
+            fields,
+            expected,
+            self.journal.run,
+            file,
+            log,
+            self.progress.phase,
+            self.echo,
+        )
+        return row, []
 
     def reference(self, one: Trial) -> Reference | str:
         """The trace that a case is checked against, made in the baseline's environment when first needed."""
         case, question = one.case, self.scenarios[one.case.scenario]
-        name = "reference-" + plan.key(
-            scenario=case.scenario, device=case.device, workers=case.workers, batch=case.batch
-        )
+        name = reference.name(case)
         if name not in self.references:
+            path = self.journal.path(name)
             if name not in self.references_made:
-                self.make_reference(name, one, question)
+                tool = question.measure.baseline or REFERENCE_TOOL
+                number = (REPEATS + 1) * ATTEMPT + len(self.references_made)
+                self.progress.say(f"{case.scenario}: reference with {case.workers} gradient chunks")
+                row = reference.make(
+                    one,
+                    number,
+                    tool,
+                    self.environments[tool],
+                    question,
+                    self.inputs[case.scenario],
+                    self.layout.root,
+                    self.journal.run,
+                    path,
+                    self.journal.folder / "logs" / f"{number}.log",
+                    self.progress.phase,
+                )
+                wall_s = row.get("wall_ns", 0) / 1e9
+                self.journal.append(Entry(name=name, case=case.name, outcome=row["outcome"], wall_s=wall_s))
                 self.references_made.add(name)
                 self.probe = None  # the machine was busy since
-            self.references[name] = read_reference(self.journal.path(name))
+            self.references[name] = reference.read(path)
         return self.references[name]
-
-    def make_reference(self, name: str, one: Trial, question: Scenario) -> None:
-        tool = question.measure.baseline or REFERENCE_TOOL
-        built = self.environments[tool]
-        case = dataclasses.replace(one.case, label="reference", tool=tool, control=False, address=None, settings={})
-        number = (REPEATS + 1) * ATTEMPT + len(self.references_made)
-        row = trial.base_row(dataclasses.replace(one, case=case), number, built.digest, self.journal.run)
-        row["kind"] = "reference"
-        self.progress.say(f"{case.scenario}: reference with {case.workers} gradient chunks")
-        with store.TrialFile(self.journal.path(name), number) as file:
-            if built.python is None:
-                row |= {"outcome": "environment", "error": f"{tool}: {built.error}"}
-            else:
-                row |= self.run_reference(case, question, built.python, file, number)
-            file.finish(row)
-        entry = Entry(name=name, case=case.name, outcome=row["outcome"], wall_s=row.get("wall_ns", 0) / 1e9)
-        self.journal.append(entry)
-
-    def run_reference(
-        self, case: plan.Case, question: Scenario, python: Path, file: store.TrialFile, number: int
-    ) -> dict[str, Any]:
-        sink = trial.Sink(file)
-        fields = trial.job(
-            case,
-            question,
-            self.workload_options[case.scenario],
-            self.inputs[case.scenario],
-            question.measure.window.steps,
-        )
-        limits = trial.limits(question)
-        with trial.scratch_folder() as scratch:
-            ending = runner.run(
-                runner.Launch(
-                    python=python,
-                    request={
-                        "action": "reference",
-                        "chunks": case.workers,
-                        "at_least_s": question.measure.window.at_least,
-                        "job": {**fields, "scratch": str(scratch)},
-                    },
-                    scratch=scratch,
-                    environment=runner.environment(
-                        python, scratch, [self.layout.root], self.journal.run, trial.THREADS
-                    ),
-                ),
-                dataclasses.replace(
-                    limits,
-                    timeout_s=REFERENCE_TIMEOUT * limits.timeout_s,
-                    launch_s=REFERENCE_TIMEOUT * limits.timeout_s,
-                ),
-                sink,
-                self.progress.phase,
-            )
-            trial.keep_log(scratch, self.journal.folder / "logs" / f"{number}.log")
-        row = trial.ending_fields(ending, sink.ranks)
-        if sink.pilot:
-            row["window_steps"] = sink.pilot.window_steps
-        return row
-
-
-def read_reference(path: Path) -> Reference | str:
-    row = store.trial_row(path)
-    if row["outcome"] != "ok":
-        return f"{row['outcome']}: {row['error']}\n{row.get('log_tail') or ''}".strip()
-    samples = pq.read_table(path, columns=["metric", "value"])
-    losses = [
-        value
-        for metric, value in zip(samples["metric"].to_pylist(), samples["value"].to_pylist(), strict=True)
-        if metric == "loss"
-    ]
-    return Reference(row["window_steps"], tuple(losses))
-
-
-def make_input_folder(one: Scenario, options: dict[str, Any], folder: Path, root: Path, mark: str) -> None:
-    """Make inputs in the harness's own environment. Raises UsageError with the workload's own message."""
-    python = Path(sys.executable)
-    digests: dict[str, str] = {}
-
-    def take(record: Any) -> None:
-        if hasattr(record, "files"):
-            digests.update(record.files)
-
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "files").mkdir(parents=True)
-    with trial.scratch_folder() as scratch:
-        ending = runner.run(
-            runner.Launch(
-                python=python,
-                request={
-                    "action": "inputs",
-                    "workload": one.workload,
-                    "options": options,
-                    "seed": one.seed,
-                    "folder": str(partial / "files"),
-                },
-                scratch=scratch,
-                environment=runner.environment(python, scratch, [root], mark, trial.THREADS),
-            ),
-            trial.limits(one),
-            take,
-            lambda phase: None,
-        )
-    if ending.outcome != "ok":
-        shutil.rmtree(partial, ignore_errors=True)
-        raise UsageError(
-            f"{one.name}: the inputs of {one.workload} cannot be made: {ending.error.removeprefix('ValueError: ')}"
-        )
-    (partial / "digests.json").write_text(json.dumps(digests))
-    partial.rename(folder)
 
 
 def remaining_trials(trials: Sequence[Trial], done: Sequence[Entry]) -> list[Trial]:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import math
 import os
 import re
 import selectors
@@ -14,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from assay import machine, wire
 from assay.sampler import Gpu, Peak, Sampler
@@ -50,6 +51,28 @@ class Launch:
     request: dict[str, Any]
     scratch: Path  # exists and is empty
     environment: Mapping[str, str]
+    companion: Callable[[wire.Endpoint, Tree], Companion] | None = None  # started once the worker serves
+
+
+class Companion(Protocol):
+    """A process of ours that works with a server while the worker waits. The server is stopped when it ends."""
+
+    descriptor: int  # readable when it has something to say
+
+    def receive(self) -> bool:
+        """Take what it says; False at its end."""
+        ...
+
+    def tick(self) -> float:
+        """Do what is due; returns the monotonic time of the next."""
+        ...
+
+    @property
+    def phase(self) -> str: ...
+
+    def end(self) -> None:
+        """Make sure that it is gone."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -149,6 +172,7 @@ class Watch:
         self.free_before = shutil.disk_usage(launch.scratch.parent).free
         self.oom_before = oom_kills()
         self.tree = Tree()
+        self.companion: Companion | None = None
         self.sampler = Sampler(self.tree, Gpu.find())
 
     def run(self) -> Ending:
@@ -169,6 +193,8 @@ class Watch:
             self.tree.end(GRACE_S)
             raise
         finally:
+            if self.companion:
+                self.companion.end()
             os.close(read_end)
             with contextlib.suppress(OSError):
                 process.stdin.close()  # type: ignore[union-attr]
@@ -231,6 +257,9 @@ class Watch:
 
     def watch(self, read_end: int, process: subprocess.Popen[bytes]) -> None:
         """Until the worker has ended. Sleeps in the selector between events."""
+        self.stdin = process.stdin
+        watched: set[int] = set()
+        due_s = math.inf
         with selectors.DefaultSelector() as selector:
             selector.register(read_end, selectors.EVENT_READ, self.receive)
             ended = pid_descriptor(process.pid)
@@ -238,10 +267,14 @@ class Watch:
                 selector.register(ended, selectors.EVENT_READ)
             try:
                 while self.tree.exit_status is None:
-                    until = min(self.deadline, self.sampler.due_s) - time.monotonic()
+                    until = min(self.deadline, self.sampler.due_s, due_s) - time.monotonic()
                     for event, _ in selector.select(max(0.0, min(TICK_S, until))):
-                        if event.data and not event.data(read_end):
-                            selector.unregister(read_end)
+                        if event.data and not event.data(event.fd):
+                            selector.unregister(event.fd)
+                    if self.companion and self.companion.descriptor not in watched:
+                        watched.add(self.companion.descriptor)
+                        selector.register(self.companion.descriptor, selectors.EVENT_READ, self.accompany)
+                    due_s = self.companion.tick() if self.companion else math.inf
                     self.tree.reap(process.pid)
                     self.enforce()
                 while self.receive(read_end):  # what was still in the pipe
@@ -249,6 +282,19 @@ class Watch:
             finally:
                 if ended is not None:
                     os.close(ended)
+
+    def accompany(self, _: int) -> bool:
+        """Hear the companion; when it has ended, ask the worker to stop its server."""
+        assert self.companion
+        if self.companion.receive():
+            self.enter(self.companion.phase)
+            return True
+        self.enter("teardown")
+        with contextlib.suppress(OSError):
+            assert self.stdin
+            self.stdin.write(b"stop\n")
+            self.stdin.flush()
+        return False
 
     def receive(self, read_end: int) -> bool:
         """Take what is there; False at the end or when there is nothing."""
@@ -266,6 +312,9 @@ class Watch:
                 elif isinstance(record, wire.Done | wire.Unsupported | wire.Failed):
                     self.final = record
                     self.enter("teardown")
+                elif isinstance(record, wire.Endpoint) and self.launch.companion and not self.companion:
+                    self.sampler.ignored = self.tree.root
+                    self.companion = self.launch.companion(record, self.tree)
                 self.on_record(record)
         except wire.WireError as fault:
             raise Stop("error", f"wire: {fault}") from fault
@@ -315,6 +364,9 @@ class Watch:
         if isinstance(final, wire.Failed):
             if final.kind == "import":
                 return "environment", final.error
+            if final.kind == "crashed":
+                killed = oom_kills() > self.oom_before or LOG_SIGNS[1][0].search(tail)
+                return "out_of_memory" if killed else "crashed", final.error
             if oom_kills() > self.oom_before:
                 return "out_of_memory", final.error
             for pattern, outcome in LOG_SIGNS:

@@ -40,6 +40,7 @@ class Sampler:
 
     def __init__(self, tree: Tree, gpu: Gpu | None = None) -> None:
         self.tree, self.gpu = tree, gpu
+        self.ignored: int | None = None  # a process of the tree that is the harness's own
         self.rss, self.pss = Peak(), Peak()
         self.series: dict[str, tuple[str, list[int], list[float]]] = {}  # metric to unit, stamps, values
         self.cost_s = 0.0  # CPU seconds spent here
@@ -49,7 +50,7 @@ class Sampler:
     def sample(self) -> int:
         """Take a sample; returns the bytes the tree holds, by the best method that was due."""
         started = time.process_time()
-        processes = self.tree.processes()
+        processes = self.counted()
         total = self.rss.see(dict(resident(processes)))
         self.note("tree_rss", "B", total)
         now = time.monotonic()
@@ -67,8 +68,11 @@ class Sampler:
 
     def confirm(self) -> int:
         """The tree's bytes by the method that counts shared pages once; by the other where there is none."""
-        processes = self.tree.processes()
+        processes = self.counted()
         return self.pss.see(dict(proportional(processes))) or self.rss.see(dict(resident(processes)))
+
+    def counted(self) -> list[psutil.Process]:
+        return [process for process in self.tree.processes() if process.pid != self.ignored]
 
     def note(self, metric: str, unit: str, value: float) -> None:
         _, stamps, values = self.series.setdefault(metric, (unit, [], []))

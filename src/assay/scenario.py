@@ -75,6 +75,41 @@ class Window(Model):
     at_least: Seconds = 2.0
 
 
+class Slo(Model):
+    """A bound on a quantile of the response time; the largest rate that keeps it is searched for."""
+
+    quantile: float = Field(gt=0.5, lt=1)
+    within: Seconds
+    start: float = Field(default=16.0, gt=0)  # the first rate tried
+    ceiling: float = Field(default=4096.0, gt=0)  # never offered more
+    window: Seconds = 10.0  # of each rate tried
+
+
+class Load(Model):
+    """What a server is offered, the same schedule for every tool of a block."""
+
+    rates: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)  # requests a second, one load after the other
+    rows: PositiveInt = 1  # of a request
+    arrivals: Literal["poisson", "constant"] = "poisson"
+    idle: Seconds = 5.0  # between the first right answer and the first load: what the server holds when idle
+    warmup: Seconds = 10.0  # at each load's own rate
+    window: Seconds = 60.0
+    request_timeout: Seconds = 10.0
+    single_stream: Seconds | None = None  # one request at a time for so long (MLPerf's SingleStream)
+    offline: Seconds | None = None  # `concurrency` requests at a time for so long (saturation; MLPerf's Offline)
+    concurrency: PositiveInt = 16
+    slo: Slo | None = None
+
+
+class Infer(Model):
+    """A parquet data set that is predicted for, and how often: one cold pass, then warm ones."""
+
+    rows: PositiveInt = 200_000
+    parts: PositiveInt = 8  # files
+    batch: PositiveInt = 8192  # rows a call of the model
+    passes: PositiveInt = 3  # after the cold one
+
+
 class Measure(Model):
     blocks: PositiveInt = 7
     warmup: Warmup = Warmup()
@@ -103,7 +138,11 @@ class Variant(Model):
 
 
 class Scenario(Model):
-    """A question: one workload, a matrix of cases, and how they are measured and checked."""
+    """A question: one workload, a matrix of cases, and how they are measured and checked.
+
+    Training needs `optimizer` and a batch; serving needs `load`, and `workers` are replicas of the model; batch
+    inference needs `infer`.
+    """
 
     name: str  # the file's stem
     text: str  # the file as it was read
@@ -112,14 +151,16 @@ class Scenario(Model):
     shows_not: str = ""  # what a reader must not conclude from it
     # Those in which it runs without being named.
     profiles: list[Literal["smoke", "quick", "standard", "full"]] = ["smoke", "quick", "standard", "full"]
-    capability: Literal["train"]
+    capability: Literal["train", "serve", "infer"]
     workload: str
     seed: int = Field(default=1, ge=0)
     batch: PositiveInt | None = None  # rows of the global batch: strong scaling
     batch_per_worker: PositiveInt | None = None  # weak scaling
     options: dict[str, str | int | float | bool] = {}
-    optimizer: Optimizer
+    optimizer: Optimizer = Optimizer(lr=0.01)
     quality: Quality | None = None
+    load: Load | None = None
+    infer: Infer | None = None
     matrix: Matrix
     measure: Measure = Measure()
     check: Check = Check()
@@ -131,6 +172,11 @@ class Scenario(Model):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def global_batch(self, workers: int) -> int:
+        """Rows of a step of all workers; of a request, or of a call of the model."""
+        if self.load:
+            return self.load.rows
+        if self.infer:
+            return self.infer.batch
         return self.batch or (self.batch_per_worker or 0) * workers
 
     @property
@@ -172,6 +218,22 @@ def load(path: Path, workloads: Path) -> Scenario:
 def cross_faults(scenario: Scenario) -> list[tuple[str, str]]:
     """Faults that concern several keys at once."""
     faults = []
+    for capability, keys in SECTIONS.items():
+        own = capability == scenario.capability
+        faults += [
+            (key, f"belongs to capability {capability}; remove it")
+            for key in (*keys, *OPTIONAL.get(capability, ()))
+            if not own and key in scenario.model_fields_set
+        ]
+        faults += [
+            (key, f"a scenario of capability {capability} says it")
+            for key in keys
+            if own and key not in scenario.model_fields_set
+        ]
+    if scenario.load and scenario.load.slo and scenario.load.slo.start > scenario.load.slo.ceiling:
+        faults.append(("load.slo.start", "is above load.slo.ceiling"))
+    if scenario.capability != "train":
+        return faults + common_faults(scenario)
     if (scenario.batch is None) == (scenario.batch_per_worker is None):
         faults.append(("batch", "give batch (strong scaling) or batch_per_worker (weak scaling), and only one"))
     if scenario.batch:
@@ -182,6 +244,16 @@ def cross_faults(scenario: Scenario) -> list[tuple[str, str]]:
         ]
     if scenario.quality and scenario.quality.every > scenario.quality.steps:
         faults.append(("quality.every", "is larger than quality.steps: quality would never be evaluated"))
+    return faults + common_faults(scenario)
+
+
+SECTIONS = {"train": ("optimizer",), "serve": ("load",), "infer": ("infer",)}
+OPTIONAL = {"train": ("batch", "batch_per_worker", "quality")}
+
+
+def common_faults(scenario: Scenario) -> list[tuple[str, str]]:
+    """Those of every capability."""
+    faults = []
     control = scenario.measure.control
     if control and control not in scenario.matrix.tools:
         faults.append(("measure.control", f"{control!r} is not among matrix.tools: the twin needs its original"))

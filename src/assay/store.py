@@ -1,4 +1,4 @@
-"""Parquet: a trial's file while a run lasts, the four sealed tables after it, and one way to query both.
+"""Parquet: a trial's files while a run lasts, the sealed tables after it, and one way to query both.
 
 Sealed files are written once under another name, renamed, and never edited. Columns are only added; the
 schema's number stands in each file's metadata. Cells hold primitives.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,12 @@ from assay.journal import Journal
 if TYPE_CHECKING:
     import duckdb
 
-SCHEMA = 1
+    from assay.load import Log
+
+SCHEMA = 2
 SCHEMA_KEY = b"assay_schema"
 ROW_KEY = b"assay_trial"
+LOADS_KEY = b"assay_loads"
 FLUSH_ROWS = 100_000  # rows held in memory before they go to disk
 MEMORY = "192MiB"  # of a query; what needs more goes through a temporary file
 
@@ -147,10 +150,80 @@ TRIALS = pa.schema(
         pa.field("kernel_cpu_share", pa.float64()),  # the smaller of before and after
         pa.field("load", pa.float64()),  # one-minute average before
         pa.field("pressure_us", pa.int64()),  # during the trial some task waited for a core (PSI)
+        # Serving. Moments count from the call of the tool (after package_ns), which is the cold start's zero.
+        pa.field("package_ns", pa.int64()),  # making what the tool starts from
+        pa.field("listening_ns", pa.int64()),  # a connection was accepted
+        pa.field("answering_ns", pa.int64()),  # some HTTP answer came
+        pa.field("ready_ns", pa.int64()),  # first correct prediction
+        pa.field("dialect", pa.string()),  # request template and response path
+        pa.field("exposed", pa.string()),  # why the host's network was shared; empty: a namespace of its own
+        pa.field("cores", pa.string()),  # JSON object: of server and generator, as read back
+        pa.field("slo_quantile", pa.float64()),
+        pa.field("slo_within_ns", pa.int64()),
+        pa.field("slo_low", pa.float64()),  # highest rate that passed; null: none did
+        pa.field("slo_high", pa.float64()),  # lowest rate that failed; null: none did
     ]
 )
 
-TABLES = {"runs": RUNS, "environments": ENVIRONMENTS, "trials": TRIALS, "samples": SAMPLES}
+LOADS = pa.schema(
+    [
+        pa.field("run", text),
+        pa.field("trial", pa.int32()),
+        pa.field("load", pa.int16()),  # in order of execution, from 0
+        pa.field("kind", text),  # server, search, single_stream or offline
+        pa.field("rate", pa.float64()),  # offered, requests/s; null: closed loop
+        pa.field("arrivals", text),
+        pa.field("seed", pa.int64()),  # of the schedule
+        pa.field("concurrency", pa.int32()),  # of a closed loop
+        pa.field("opens_ns", pa.int64()),  # the window, on the clock of the requests
+        pa.field("closes_ns", pa.int64()),
+        pa.field("scheduled", pa.int64()),  # counts are of the window
+        pa.field("fired", pa.int64()),
+        pa.field("completed", pa.int64()),
+        pa.field("errors", pa.int64()),
+        pa.field("errors_by_kind", pa.string()),  # JSON object
+        pa.field("mismatches", pa.int64()),  # of the whole load
+        pa.field("saturated", pa.bool_()),
+        pa.field("codes", pa.string()),  # what makes it invalid
+        pa.field("passed", pa.bool_()),  # of a search
+        pa.field("lag_p99_ns", pa.int64()),
+        pa.field("pool_wait_p99_ns", pa.int64()),
+        pa.field("connections", pa.int32()),  # the most that were open
+        pa.field("generator_cpu_share", pa.float64()),  # of one core
+        pa.field("generator_cpu_us", pa.float64()),  # a request
+        pa.field("server_cpu_s", pa.float64()),  # whole tree, in the window
+        pa.field("request_bytes", pa.int64()),  # mean of a request with its headers
+        pa.field("encode_us", pa.float64()),  # CPU of the generator to make a body and to read one: the codec's own
+        pa.field("decode_us", pa.float64()),
+    ]
+)
+
+REQUESTS = pa.schema(
+    [
+        pa.field("trial", pa.int32(), nullable=False),
+        pa.field("load", pa.int16(), nullable=False),
+        pa.field("index", pa.int32(), nullable=False),
+        pa.field("payload", pa.int16(), nullable=False),
+        pa.field("scheduled_ns", pa.int64(), nullable=False),
+        pa.field("fired_ns", pa.int64()),
+        pa.field("sent_ns", pa.int64()),
+        pa.field("done_ns", pa.int64()),  # answered or given up
+        pa.field("status", pa.int16(), nullable=False),  # of HTTP; below 1: assay.load.ERRORS
+        pa.field("size", pa.int32(), nullable=False),  # bytes of the response's body
+        pa.field("right", pa.bool_()),  # the golden prediction; null: no answer to compare
+    ]
+)
+
+TABLES = {
+    "runs": RUNS,
+    "environments": ENVIRONMENTS,
+    "trials": TRIALS,
+    "samples": SAMPLES,
+    "loads": LOADS,
+    "requests": REQUESTS,
+}
+ONLY_SERVING = ("loads", "requests")  # a run that served nothing has no such files
+RAW = ("samples", "requests")  # their run is their file's name
 
 
 class TrialFile:
@@ -211,10 +284,12 @@ class TrialFile:
             self.writer.write_table(pa.concat_tables(self.batches).unify_dictionaries())
             self.batches, self.rows = [], 0
 
-    def finish(self, row: dict[str, Any]) -> None:
+    def finish(self, row: dict[str, Any], loads: Sequence[dict[str, Any]] = ()) -> None:
         """Write the rest, put the row beside the samples, and give the file its name."""
         self.flush()
-        self.writer.add_key_value_metadata({ROW_KEY: json.dumps(row).encode()})
+        self.writer.add_key_value_metadata(
+            {ROW_KEY: json.dumps(row).encode(), LOADS_KEY: json.dumps(list(loads)).encode()}
+        )
         self.writer.close()
         self.partial.replace(self.path)
 
@@ -236,10 +311,63 @@ def sample_writer(path: Path) -> pq.ParquetWriter:
     )
 
 
+def requests_path(path: Path) -> Path:
+    """Where the requests of the trial in `path` lie."""
+    return path.with_suffix(".requests")
+
+
+def request_writer(path: Path) -> pq.ParquetWriter:
+    stamps = ("scheduled_ns", "fired_ns", "sent_ns", "done_ns")
+    return pq.ParquetWriter(
+        path,
+        REQUESTS.with_metadata({SCHEMA_KEY: str(SCHEMA).encode()}),
+        compression="zstd",
+        use_dictionary=["status", "right"],
+        column_encoding=dict.fromkeys(("trial", "load", "index", *stamps, "size", "payload"), "DELTA_BINARY_PACKED"),
+    )
+
+
+def request_table(trial: int, number: int, log: Log, verdicts: Mapping[int, bool]) -> pa.Table:
+    """The requests of one load."""
+    count = len(log)
+    verdict = numpy.zeros(count, dtype=bool)
+    judged = numpy.zeros(count, dtype=bool)
+    judged[list(verdicts)] = True
+    verdict[[request for request, value in verdicts.items() if value]] = True
+
+    def moments(values: numpy.ndarray) -> pa.Array:
+        return pa.array(values, pa.int64(), mask=values == 0)
+
+    columns = [
+        pa.repeat(pa.scalar(trial, pa.int32()), count),
+        pa.repeat(pa.scalar(number, pa.int16()), count),
+        pa.array(numpy.arange(count, dtype=numpy.int32)),
+        pa.array(log.payload.astype(numpy.int16)),
+        pa.array(log.scheduled, pa.int64()),
+        moments(log.fired),
+        moments(log.sent),
+        moments(log.done),
+        pa.array(log.status.astype(numpy.int16)),
+        pa.array(log.size.astype(numpy.int32)),
+        pa.array(verdict, mask=~judged),
+    ]
+    return pa.table(columns, schema=REQUESTS)
+
+
 def trial_row(path: Path) -> dict[str, Any]:
     """The row in a trial file's metadata."""
+    return dict(metadata(path, ROW_KEY))
+
+
+def trial_loads(path: Path) -> list[dict[str, Any]]:
+    """The loads of a trial; files of older schemas have none."""
+    return list(metadata(path, LOADS_KEY, b"[]"))
+
+
+def metadata(path: Path, key: bytes, default: bytes | None = None) -> Any:
     try:
-        return dict(json.loads((pq.read_metadata(path).metadata or {})[ROW_KEY]))
+        found = pq.read_metadata(path).metadata or {}
+        return json.loads(found[key] if default is None else found.get(key, default))
     except (OSError, pa.ArrowInvalid, KeyError, ValueError) as fault:
         raise StoreError(f"{path}: not a trial's file: {fault}") from fault
 
@@ -258,22 +386,25 @@ def environment_rows(journal: Journal) -> list[dict[str, Any]]:
 
 
 def seal(journal: Journal, results: Path, sealed_utc: str) -> list[Path]:
-    """Write the run's four tables; `runs` last, because a run counts from the moment that its row is there."""
+    """Write the run's tables; `runs` last, because a run counts from the moment that its row is there."""
     names = [entry.name for entry in journal.entries()]
     rows = [trial_row(journal.path(name)) for name in names]
+    loads = [load for name in names for load in trial_loads(journal.path(name))]
     tables = {
+        **({"loads": table(loads, LOADS)} if loads else {}),
         "environments": table(environment_rows(journal), ENVIRONMENTS),
         "trials": table(rows, TRIALS),
         "runs": table([{**row, "sealed_utc": sealed_utc} for row in run_rows(journal)], RUNS),
     }
-    paths = {name: results / name / f"{journal.run}.parquet" for name in TABLES}
+    kept = [name for name in TABLES if loads or name not in ONLY_SERVING]
+    paths = {name: results / name / f"{journal.run}.parquet" for name in kept}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    partial = paths["samples"].with_suffix(".partial")
-    with sample_writer(partial) as writer:
-        for group in gathered(journal.path(name) for name in names):
-            writer.write_table(group)
-    partial.replace(paths["samples"])
+    files = [journal.path(name) for name in names]
+    gather(files, paths["samples"], sample_writer, SAMPLES)
+    if loads:
+        asked = [requests_path(path) for path in files if requests_path(path).exists()]
+        gather(asked, paths["requests"], request_writer, REQUESTS)
     for name, rows_table in tables.items():
         partial = paths[name].with_suffix(".partial")
         pq.write_table(rows_table, partial, compression="zstd")
@@ -281,14 +412,23 @@ def seal(journal: Journal, results: Path, sealed_utc: str) -> list[Path]:
     return list(paths.values())
 
 
-def gathered(files: Iterable[Path]) -> Iterator[pa.Table]:
-    """The samples of many small files in groups of some 100,000 rows: small groups compress badly."""
+def gather(files: Iterable[Path], target: Path, writer: Callable[[Path], pq.ParquetWriter], schema: pa.Schema) -> None:
+    """Many files of raw rows as one."""
+    partial = target.with_suffix(".partial")
+    with writer(partial) as whole:
+        for group in gathered(files, schema):
+            whole.write_table(group)
+    partial.replace(target)
+
+
+def gathered(files: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of many small files in groups of some 100,000: small groups compress badly."""
     held: list[pa.Table] = []
     for path in files:
         # Read as plain text columns: dictionaries of different files differ.
         file = pq.ParquetFile(path)
         for group in range(file.num_row_groups):
-            held.append(file.read_row_group(group).cast(SAMPLES))
+            held.append(file.read_row_group(group).cast(schema))
             if sum(map(len, held)) >= FLUSH_ROWS:
                 yield pa.concat_tables(held).unify_dictionaries()
                 held = []
@@ -318,7 +458,11 @@ def survey(results: Path) -> Archive:
     """Which runs can be read. A corrupt, foreign or incomplete one is named, never touched."""
     runs, faults = [], []
     for path in sorted((results / "runs").glob("*.parquet")):
-        found = [fault(results / name / path.name, schema) for name, schema in TABLES.items()]
+        found = [
+            fault(results / name / path.name, schema)
+            for name, schema in TABLES.items()
+            if name not in ONLY_SERVING or (results / name / path.name).exists()
+        ]
         if problems := [problem for problem in found if problem]:
             faults += problems
         else:
@@ -350,9 +494,9 @@ def fault(path: Path, schema: pa.Schema) -> str | None:
 
 @contextlib.contextmanager
 def query(archive: Archive | None, journal: Journal | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection with the views runs, environments, trials and samples, over sealed runs and an open one.
+    """A DuckDB connection with a view a table, over sealed runs and an open one.
 
-    Samples carry their run's name as `run`.
+    Samples and requests carry their run's name as `run`.
     """
     import duckdb
 
@@ -360,11 +504,12 @@ def query(archive: Archive | None, journal: Journal | None = None) -> Iterator[d
     try:
         for name, schema in TABLES.items():
             parts = [f"SELECT * FROM empty_{name}"]
-            key = schema if name != "samples" else schema.insert(0, pa.field("run", pa.string()))
+            key = schema if name not in RAW else schema.insert(0, pa.field("run", pa.string()))
             connection.register(f"empty_{name}", key.empty_table())
-            if archive and archive.runs:
-                files = [str(archive.results / name / f"{run}.parquet") for run in archive.runs]
-                if name == "samples":
+            paths = [archive.results / name / f"{run}.parquet" for run in archive.runs] if archive else []
+            files = [str(path) for path in paths if name not in ONLY_SERVING or path.exists()]
+            if files:
+                if name in RAW:
                     stem = "parse_filename(filename, true)"
                     parts.append(
                         f"SELECT {stem} AS run, * EXCLUDE (filename) FROM read_parquet({files!r}, filename=true)"
@@ -384,14 +529,16 @@ def query(archive: Archive | None, journal: Journal | None = None) -> Iterator[d
 def open_part(connection: duckdb.DuckDBPyConnection, journal: Journal, name: str) -> str:
     """The query for one table of a run that is not sealed yet."""
     files = [journal.path(entry.name) for entry in journal.entries()]
-    if name == "samples":
-        if not files:
-            return "SELECT * FROM empty_samples"
-        return f"SELECT '{journal.run}' AS run, * FROM read_parquet({list(map(str, files))!r})"
+    if name in RAW:
+        raw = files if name == "samples" else [path for path in map(requests_path, files) if path.exists()]
+        if not raw:
+            return f"SELECT * FROM empty_{name}"
+        return f"SELECT '{journal.run}' AS run, * FROM read_parquet({list(map(str, raw))!r})"
     rows = {
         "runs": lambda: list(run_rows(journal)),
         "environments": lambda: environment_rows(journal),
         "trials": lambda: [trial_row(path) for path in files],
+        "loads": lambda: [load for path in files for load in trial_loads(path)],
     }[name]()
     connection.register(f"open_{name}", table(rows, TABLES[name]))
     return f"SELECT * FROM open_{name}"

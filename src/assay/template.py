@@ -8,10 +8,10 @@ from pathlib import Path
 
 from assay.errors import UsageError
 
-TEXT = '''\
+HEADER = """\
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["torch==2.13.0", "numpy==2.4.6"]  # <add the tool's package, pinned with ==>
+# dependencies = ["pyarrow==26.0.1", "torch==2.13.0", "numpy==2.4.6"]  # <add the tool's package, pinned with ==>
 #
 # [tool.uv]
 # exclude-newer = "{date}T00:00:00Z"
@@ -21,6 +21,9 @@ TEXT = '''\
 # homepage = "<https://...>"
 # devices = ["cpu"]
 # ///
+"""
+
+TRAIN = '''\
 """{name}: <one line that says how it launches ranks>."""
 
 from __future__ import annotations
@@ -43,8 +46,73 @@ def train(job: Training) -> Iterable[RankLog]:
     yield job.run(rank=0)
 '''
 
+SERVE = '''\
+"""{name}: <one line that says how it serves>."""
 
-def write(name: str, folder: Path) -> Path:
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from benchmarks.contract import V1, Endpoint, Serving
+
+
+@contextlib.contextmanager
+def serve(job: Serving) -> Iterator[Endpoint]:
+    """<Start the server the way the tool's documentation recommends; V1 or V2 is its JSON, or a Dialect of its own.>"""
+    with job.start([sys.executable, "-m", __name__]) as server:
+        yield Endpoint(f"http://{{job.host}}:{{job.port}}/predict", V1, process=server)
+
+
+def main() -> None:
+    """<What the server's process does: load the model, bind job.host and job.port, answer.>"""
+    job = Serving.from_environment()
+    predict = job.predictor()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
+            body = json.dumps({{"predictions": predict(rows).tolist()}}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    ThreadingHTTPServer((job.host, job.port), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+INFER = '''\
+"""{name}: <one line that says how it brings a data set through a model>."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from benchmarks.contract import Inference
+from benchmarks.tools import single_process
+
+
+@contextlib.contextmanager
+def infer(job: Inference) -> Iterator[Callable[[str], None]]:
+    """<Start what a pass needs; yield a function that reads `job.source` and writes parquet into a folder.>
+
+    The columns to read are `row` and `x`, those to write `row` and `y`; benchmarks/tools/spark.py is an example.
+    """
+    yield single_process.passes(job, job.predictor())
+'''
+
+BODIES = {"train": TRAIN, "serve": SERVE, "infer": INFER}
+
+
+def write(name: str, folder: Path, capability: str = "train") -> Path:
     """Write `folder/name.py`. Raises UsageError where the name cannot be a module's or is taken."""
     if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
         raise UsageError(f"{name!r} cannot name a tool: use lower-case letters, digits and _, as in my_tool")
@@ -53,5 +121,6 @@ def write(name: str, folder: Path) -> Path:
         raise UsageError(f"{path} exists already")
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    path.write_text(TEXT.format(name=name, date=datetime.datetime.now(datetime.UTC).date()), encoding="utf-8")
+    text = HEADER + BODIES[capability]
+    path.write_text(text.format(name=name, date=datetime.datetime.now(datetime.UTC).date()), encoding="utf-8")
     return path

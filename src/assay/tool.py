@@ -17,7 +17,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from assay.errors import ToolError, UsageError
 
-CAPABILITIES = ("train",)
+CAPABILITIES = ("train", "serve", "infer")
 DEVICES = ("cpu", "cuda")
 LISTS = ("devices", "needs")  # of [tool.assay]
 

@@ -38,7 +38,7 @@ class Tree:
 
     def __init__(self) -> None:
         self.engine = psutil.Process()
-        self.before = {process.pid for process in self.engine.children(recursive=True)}
+        self.before = {process.pid for process in self.engine.children(recursive=True)}  # not the trial's
         self.root: int | None = None
         self.exit_status: int | None = None  # of the root, as os.waitstatus_to_exitcode gives it
         self.cpu_s = 0.0  # user and system seconds of every reaped process and of what it had reaped
@@ -65,6 +65,15 @@ class Tree:
                 self.cpu_s += usage.ru_utime + usage.ru_stime
                 if reaped == self.root:
                     self.exit_status = os.waitstatus_to_exitcode(status)
+
+    def cpu_so_far(self) -> float:
+        """User and system seconds of the tree until now, at the kernel's resolution of some 10 ms."""
+        total = self.cpu_s
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system + times.children_user + times.children_system
+        return total
 
     def wait(self, seconds: float) -> list[psutil.Process]:
         """Wait until nothing is left, at most `seconds`; returns what is left."""

@@ -79,6 +79,17 @@ class Samples:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server will answer; see `benchmarks.contract.Endpoint`."""
+
+    url: str
+    request: str  # the dialect's two halves
+    response: str
+    headers: dict[str, str]
+    exposed: str  # why the trial shares the host's network; "": it has one of its own
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Done:
     at_ns: int
 
@@ -90,18 +101,19 @@ class Unsupported:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Failed:
-    kind: str  # "import" or "error"
+    kind: str  # "import", "error" or "crashed"
     error: str
     traceback: str
 
 
-Record = Hello | Phase | Digests | Pilot | Rank | Samples | Done | Unsupported | Failed
+Record = Hello | Phase | Digests | Pilot | Endpoint | Rank | Samples | Done | Unsupported | Failed
 
 RECORDS: dict[str, type[Record]] = {
     "hello": Hello,
     "phase": Phase,
     "digests": Digests,
     "pilot": Pilot,
+    "endpoint": Endpoint,
     "rank": Rank,
     "samples": Samples,
     "done": Done,
@@ -112,7 +124,7 @@ RECORDS: dict[str, type[Record]] = {
 TRANSITIONS: dict[tuple[State, str], State] = {
     (State.START, "hello"): State.READY,
     (State.READY, "phase"): State.WORKING,
-    **{(State.WORKING, kind): State.WORKING for kind in ("phase", "digests", "pilot", "rank", "samples")},
+    **{(State.WORKING, kind): State.WORKING for kind in ("phase", "digests", "pilot", "endpoint", "rank", "samples")},
     **{(state, kind): State.ENDED for state in (State.READY, State.WORKING) for kind in ("unsupported", "failed")},
     (State.WORKING, "done"): State.ENDED,
 }

@@ -94,9 +94,10 @@ def sentences(one: Answer) -> list[str]:
         key=lambda pair: pair[0].value,
     )
     if starts:
+        unit = "pass" if question.infers else "step"
         (low, quick), (high, slow) = starts[0], starts[-1]
         found.append(
-            f"From the call to the first step done took {low.value:.3g} s with **{quick.name}** (n = {low.n}) and "
+            f"From the call to the first {unit} done took {low.value:.3g} s with **{quick.name}** (n = {low.n}) and "
             f"{high.value:.3g} s with **{slow.name}** (n = {high.n})."
         )
     return found

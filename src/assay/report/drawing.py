@@ -89,7 +89,7 @@ def draw(one: Answer, traces: Mapping[tuple[str, str], Any], palette: Palette) -
 
 
 def start_parts(case: Case) -> dict[str, float]:
-    """Seconds from spawn to the first step done, by part: medians over trials."""
+    """Seconds from spawn to the first step, or pass, done, by part: medians over trials."""
     rows = [row for row in case.ok() if row["first_step_ns"] is not None]
     if not rows:
         return {}
@@ -97,6 +97,12 @@ def start_parts(case: Case) -> dict[str, float]:
     def median(value: Any) -> float:
         return float(plain.median(value(row) for row in rows)) / 1e9
 
+    if rows[0]["load_ns"] is None:  # batch inference
+        return {
+            "import the tool": median(lambda row: row["import_ns"]),
+            "start": median(lambda row: row["launch_ns"]),
+            "cold pass": median(lambda row: row["warmup_ns"]),
+        }
     return {
         "import the tool": median(lambda row: row["import_ns"]),
         "launch ranks": median(lambda row: row["launch_ns"]),

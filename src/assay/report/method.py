@@ -59,6 +59,33 @@ RULES = (
         "CPU seconds of the whole tree by wait4 under a child subreaper; memory as PSS at most once a second and RSS "
         "at most five times, and less often where that would take more than half a per cent of a core.",
     ),
+    (
+        "Serving load",
+        "Open loop: arrivals come from a seeded schedule that is the same for every tool of a block; sending never "
+        "waits for a response, and a response time begins at the scheduled moment. Every request is kept with four "
+        "stamps. A server that completes less than 99 % of what was fired fell behind: no latency is given there.",
+    ),
+    (
+        "Serving cores",
+        "Server and load generator have disjoint cores, read back. A load is left out where the generator itself was "
+        "late (LAG, POOL_WAIT: p99 above 1 ms and above a tenth of the response's; ARRIVALS; GENERATOR_CPU) or where "
+        "more than 0.1 % of requests failed (ERRORS).",
+    ),
+    (
+        "Serving check",
+        "Ready is the first correct prediction. Every response is compared with the golden prediction of its own rows, "
+        "absolute tolerance 1e-4; one mismatch makes the trial invalid.",
+    ),
+    (
+        "Tail",
+        "A quantile needs as many requests as MLPerf's early-stopping test asks with none above it: 44 for p90, 459 "
+        "for p99. Errors and timeouts rank above all responses.",
+    ),
+    (
+        "Batch inference",
+        "One cold pass, then warm ones; throughput is of the median warm pass. Every row of every pass is compared "
+        "with its golden prediction.",
+    ),
     ("Environment", "Built from the tool's pins before any clock starts; what was installed is stored with the run."),
     ("Time to target", "From a rank's entry into the loop, evaluation included. A miss is a failure, not a long time."),
 )
@@ -75,6 +102,10 @@ HINTS = (
     ("STEPS", "A rank did another number of steps than it was asked for."),
     ("TARGET", "The target was not reached: give more quality.steps, or a lower target."),
     ("THREADS", "A launcher changed the number of compute threads."),
+    ("MISMATCH", "Some prediction was not the golden one: another model, another row's answer, or lost precision."),
+    ("ERRORS", "Requests failed under every load: the log's last lines may say why."),
+    ("PINNING", "The server moved its processes to the generator's core; it must keep the cores it is given."),
+    ("PASSES", "The tool made another number of passes than it was asked for."),
     ("NOISE", "The machine was busy: run on an idle one, or calibrate with assay doctor --noise."),
     ("timeout", "Raise measure.timeout or measure.launch_timeout if the tool only needs longer."),
     ("out_of_memory", "Raise measure.memory, or use smaller options."),

@@ -60,23 +60,10 @@ def scenario_parts(
     question: Question, answers: Sequence[Answer], drawn: Mapping[int, Mapping[str, Figure]]
 ) -> list[Part]:
     text = question.text
-    batch = f"global batch {text['batch']}" if "batch" in text else f"batch {text['batch_per_worker']} a worker"
     parts: list[Part] = [
         Paragraph(text["question"], "lead"),
         Paragraph(provenance(question)),
-        Paragraph(
-            f"Workload `{text['workload']}`, {batch}, plain SGD {text['optimizer']}. Inside a timed step: fetching the "
-            "batch, forward, backward, gradient exchange, update. Outside it: making data, reading losses, evaluating, "
-            "writing records, building environments."
-        ),
-        Code(
-            "spawn -> import -> launch ranks -> load, prepare -> warm-up -> [ window ] -> teardown -> last process gone"
-        ),
-        Paragraph(
-            f"Checked: the loss of every step within {text.get('check', {}).get('loss', {}).get('within', 1e-4)} of a "
-            "single process that splits each batch into as many chunks; equal final weights on all ranks; settings "
-            "read back as applied."
-        ),
+        *(inference_method(text) if question.infers else training_method(text)),
     ]
     if text.get("shows_not"):
         parts.append(Paragraph(f"What it does not show: {text['shows_not']}"))
@@ -107,6 +94,39 @@ def scenario_parts(
         Details("The scenario's file", [Code(question.run["scenario_text"].rstrip())]),
     ]
     return parts
+
+
+def training_method(text: Mapping[str, Any]) -> list[Part]:
+    """What is inside and outside the clock, and how answers are checked."""
+    batch = f"global batch {text['batch']}" if "batch" in text else f"batch {text['batch_per_worker']} a worker"
+    within = text.get("check", {}).get("loss", {}).get("within", 1e-4)
+    return [
+        Paragraph(
+            f"Workload `{text['workload']}`, {batch}, plain SGD {text['optimizer']}. Inside a timed step: fetching the "
+            "batch, forward, backward, gradient exchange, update. Outside it: making data, reading losses, evaluating, "
+            "writing records, building environments."
+        ),
+        Code(
+            "spawn -> import -> launch ranks -> load, prepare -> warm-up -> [ window ] -> teardown -> last process gone"
+        ),
+        Paragraph(
+            f"Checked: the loss of every step within {within} of a single process that splits each batch into as many "
+            "chunks; equal final weights on all ranks; settings read back as applied."
+        ),
+    ]
+
+
+def inference_method(text: Mapping[str, Any]) -> list[Part]:
+    infer = text["infer"]
+    return [
+        Paragraph(
+            f"Workload `{text['workload']}`, {infer.get('rows', 200_000):,} rows in {infer.get('parts', 8)} parquet "
+            f"files, {infer.get('batch', 8192):,} rows a call of the model. Inside a pass: reading, predicting and "
+            "writing parquet. Throughput is of the median warm pass; the first, cold one stands in the start-up."
+        ),
+        Code("spawn -> import -> start -> cold pass -> [ warm passes ] -> stop -> last process gone"),
+        Paragraph("Checked: every row of every pass against its golden prediction, in any order."),
+    ]
 
 
 def failure_parts(questions: Sequence[Question]) -> list[Part]:
@@ -194,7 +214,8 @@ def machine_parts(questions: Sequence[Question], environments: Sequence[Mapping[
                     f"The memory sampler used {plain.median(cost):.2%} of a core (median), {max(cost):.2%} at most."
                 )
             )
-        parts.append(thread_table(trials))
+        if (threads := thread_table(trials)).rows:
+            parts.append(threads)
     parts.append(Heading("Environments"))
     parts.append(
         Table(
@@ -233,10 +254,8 @@ def method_parts(questions: Sequence[Question]) -> list[Part]:
 
 def data_parts(runs: Sequence[str], faults: Sequence[str]) -> list[Part]:
     parts: list[Part] = [
-        Paragraph("Everything here was made from these files; samples are kept raw."),
-        Table(
-            ["Run", "Files"], [[run, f"`results/{{runs,environments,trials,samples}}/{run}.parquet`"] for run in runs]
-        ),
+        Paragraph("Everything here was made from these files; samples and requests are kept raw."),
+        Table(["Run", "Files"], [[run, f"`results/*/{run}.parquet`"] for run in runs]),
         Code(
             "import pandas\n"
             'trials = pandas.read_parquet("results/trials")\n'
@@ -262,9 +281,11 @@ def data_parts(runs: Sequence[str], faults: Sequence[str]) -> list[Part]:
 def markdown(
     answers: Sequence[Answer],
     drawn: Mapping[int, Mapping[str, Figure]],
+    sections: Sequence[Part],
     questions: Sequence[Question],
     going_on: bool,
 ) -> str:
+    """The Markdown twin; `sections` are those of other capabilities than training."""
     parts: list[Part] = [Heading("assay report", 1)]
     if going_on:
         parts.append(Paragraph("The run is still going on: figures are of the blocks finished so far.", "warning"))
@@ -282,6 +303,7 @@ def markdown(
         parts += [table for table in (comparison_table(one), speedup_table(one)) if table]
         parts.append(Paragraph(provenance(one.question)))
         parts.append(Code(reproduce(one.question)))
+    parts += sections
     failed = collections.Counter(
         (row["scenario"], row["label"], row["outcome"], row["codes"] or "")
         for question in questions

@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from assay import measured, store
+from assay import measured, served, store
 from assay.errors import UsageError
 from assay.journal import Journal, write_whole
+from assay.report import serving
 from assay.report.answer import answer, summary
 from assay.report.document import Page, render_html
 from assay.report.drawing import draw
@@ -44,16 +45,34 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
         questions = measured.questions(connection, chosen)
         if not questions:
             raise UsageError(f"{layout.results}: no runs to report; measure first: assay run --profile smoke")
-        traces = {question.name: measured.quality_traces(connection, question) for question in questions}
+        offered = [served.served(connection, question) for question in questions if question.serves]
+        traces = {
+            question.name: measured.quality_traces(connection, question)
+            for question in questions
+            if not question.serves
+        }
         environments = measured.environments(connection, chosen)
     palette = Palette([case.tool for question in questions for case in question.cases])
-    answers = [answer(question, device) for question in questions for device in question.devices]
+    answers = [answer(question, device) for question in questions if not question.serves for device in question.devices]
     drawn = {id(one): draw(one, traces[one.question.name], palette) for one in answers}
+    drawn |= {id(one): serving.draw(one, palette) for one in offered}
+    going_on = journal is not None
+    index = index_parts(answers, drawn, going_on)
+    index += [part for one in offered for part in serving.index_parts(one, drawn[id(one)])]
     pages = [
-        Page("index.html", "Answers", index_parts(answers, drawn, journal is not None)),
+        Page("index.html", "Answers", index),
         *(
             Page(f"scenarios/{question.name}.html", question.text["title"], scenario_parts(question, answers, drawn))
             for question in questions
+            if not question.serves
+        ),
+        *(
+            Page(
+                f"scenarios/{one.question.name}.html",
+                one.question.text["title"],
+                serving.scenario_parts(one, drawn[id(one)]),
+            )
+            for one in offered
         ),
         Page("failures.html", "Failures", failure_parts(questions)),
         Page("machine.html", "Machine", machine_parts(questions, environments)),
@@ -68,8 +87,10 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(render_html(page, pages), encoding="utf-8")
     save([figure for figures in drawn.values() for figure in figures.values()], partial / "figures")
-    write_whole(partial / "REPORT.md", markdown(answers, drawn, questions, journal is not None).encode())
-    write_whole(partial / "summary.json", json.dumps(summary(answers), indent=1, sort_keys=True).encode())
+    sections = [part for one in offered for part in serving.markdown_parts(one, drawn[id(one)])]
+    write_whole(partial / "REPORT.md", markdown(answers, drawn, sections, questions, going_on).encode())
+    everything = summary(answers) + [serving.summary(one) for one in offered]
+    write_whole(partial / "summary.json", json.dumps(everything, indent=1, sort_keys=True).encode())
     shutil.rmtree(output, ignore_errors=True)
     partial.rename(output)
     return archive.faults

@@ -1,0 +1,45 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "azureml-inference-server-http==1.5.1", "torch==2.13.0", "numpy==2.4.6",
+# ]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "Azure ML inference server"
+# homepage = "https://learn.microsoft.com/azure/machine-learning"
+# devices = ["cpu"]
+# ///
+"""Azure ML's inference HTTP server with an entry script; the managed endpoints around it are not measured."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contract import Dialect, Endpoint, Serving
+
+
+def init() -> None:
+    """Called once by the server, as its entry script's contract asks."""
+    global predict
+    predict = Serving.from_environment().predictor()
+
+
+def run(raw_data: str) -> dict[str, Any]:
+    """Called by the server for each request."""
+    return {"predictions": predict(json.loads(raw_data)["data"]).tolist()}
+
+
+@contextlib.contextmanager
+def serve(job: Serving) -> Iterator[Endpoint]:
+    command = [
+        *(str(Path(sys.executable).with_name("azmlinfsrv")), "--entry_script", __file__),
+        *("--port", str(job.port), "--worker_count", str(job.replicas)),
+    ]
+    with job.start(command) as server:
+        yield Endpoint(f"http://{job.host}:{job.port}/score", Dialect('{"data": $rows}', "predictions"), process=server)

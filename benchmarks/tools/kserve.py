@@ -1,0 +1,61 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "kserve==0.21.0", "torch==2.13.0", "numpy==2.4.6",
+# ]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "KServe model server"
+# homepage = "https://kserve.github.io/website"
+# devices = ["cpu"]
+# ///
+"""KServe's Python model server, alone: the cluster controller around it is not measured."""
+
+import argparse
+import contextlib
+import sys
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import kserve
+
+from benchmarks.contract import V2, Endpoint, Serving
+
+
+class Model(kserve.Model):
+    def load(self) -> bool:
+        self.predictor = Serving.from_environment().predictor()
+        self.ready = True
+        return True
+
+    def predict(self, payload: kserve.InferRequest, *_: Any, **__: Any) -> kserve.InferResponse:
+        predictions = self.predictor(payload.inputs[0].as_numpy())
+        output = kserve.InferOutput("y", list(predictions.shape), "FP32")
+        output.set_data_from_numpy(predictions, binary_data=bool(payload.from_grpc))
+        # A request without an id gets None, which the response's own validation then refuses.
+        return kserve.InferResponse(payload.id or str(uuid.uuid4()), self.name, [output])
+
+
+@contextlib.contextmanager
+def serve(job: Serving) -> Iterator[Endpoint]:
+    command = [
+        *(sys.executable, "-m", __name__, "--http_port", str(job.port), "--grpc_port", str(job.ports[1])),
+        *("--workers", str(job.replicas)),
+    ]
+    with job.start(command) as server:
+        yield Endpoint(f"http://{job.host}:{job.port}/v2/models/model/infer", V2, process=server)
+
+
+def main() -> None:
+    argparse.ArgumentParser(parents=[kserve.model_server.parser]).parse_known_args()
+    model = Model("model")
+    model.load()
+    kserve.ModelServer().start([model])
+
+
+if __name__ == "__main__":
+    main()

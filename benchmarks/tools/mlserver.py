@@ -1,0 +1,63 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "mlserver==1.7.1", "torch==2.13.0", "numpy==2.4.6",
+# ]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "MLServer"
+# homepage = "https://mlserver.readthedocs.io"
+# devices = ["cpu"]
+# ///
+"""MLServer (Seldon): a custom runtime behind the Open Inference Protocol."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlserver import MLModel
+from mlserver.codecs import NumpyCodec
+from mlserver.types import InferenceRequest, InferenceResponse
+
+from benchmarks.contract import V2, Endpoint, Serving
+
+
+class Runtime(MLModel):
+    async def load(self) -> bool:
+        self.predictor = Serving.from_environment().predictor()
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        rows = NumpyCodec.decode_input(payload.inputs[0])
+        output = NumpyCodec.encode_output("y", self.predictor(rows))
+        return InferenceResponse(model_name=self.name, outputs=[output])
+
+
+def package(job: Serving) -> None:
+    """The folder that `mlserver start` is given."""
+    folder = Path(job.scratch, "models")
+    folder.mkdir()
+    http, grpc, metrics = job.ports
+    settings = {
+        "host": job.host,
+        "http_port": http,
+        "grpc_port": grpc,
+        "metrics_port": metrics,
+        "debug": False,
+        # Inference in the server's own process is what one replica is; more need its pool of workers.
+        "parallel_workers": job.replicas if job.replicas > 1 else 0,
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    model = {"name": "model", "implementation": f"{__name__}.Runtime"}
+    (folder / "model-settings.json").write_text(json.dumps(model))
+
+
+@contextlib.contextmanager
+def serve(job: Serving) -> Iterator[Endpoint]:
+    with job.start([str(Path(sys.executable).with_name("mlserver")), "start", "models"]) as server:
+        yield Endpoint(f"http://{job.host}:{job.port}/v2/models/model/infer", V2, process=server)

@@ -1,0 +1,78 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "torchserve==0.12.0", "torch-model-archiver==0.12.0", "pyyaml==6.0.3", "setuptools==80.10.2",
+#     "torch==2.13.0", "numpy==2.4.6",
+# ]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "TorchServe"
+# homepage = "https://github.com/pytorch/serve"
+# devices = ["cpu"]
+# needs = ["java>=11"]
+# ///
+"""TorchServe: a model archive with a custom handler. Upstream is archived since August 2025."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ts.torch_handler.base_handler import BaseHandler
+
+from benchmarks.contract import V1, Endpoint, Serving
+
+
+class Handler(BaseHandler):
+    """Runs in TorchServe's Python workers; `data` is a batch of requests."""
+
+    def initialize(self, context: Any) -> None:
+        self.predictor = Serving.from_environment().predictor()
+        self.initialized = True
+
+    def preprocess(self, data: list[dict[str, Any]]) -> list[Any]:
+        bodies = [request.get("body") or request.get("data") for request in data]
+        return [(json.loads(body) if isinstance(body, bytes | bytearray) else body)["instances"] for body in bodies]
+
+    def inference(self, data: list[Any], *_: Any, **__: Any) -> list[Any]:
+        return [self.predictor(rows) for rows in data]
+
+    def postprocess(self, data: list[Any]) -> list[dict[str, Any]]:
+        return [{"predictions": predictions.tolist()} for predictions in data]
+
+
+def package(job: Serving) -> None:
+    """A model archive around this file, and the server's configuration."""
+    store = Path(job.scratch, "store")
+    store.mkdir()
+    archiver = str(Path(sys.executable).with_name("torch-model-archiver"))
+    subprocess.run(
+        [archiver, "--model-name", "model", "--version", "1.0", "--handler", __file__, "--export-path", str(store)],
+        check=True,
+    )
+    first, second, third = job.ports
+    Path(job.scratch, "config.properties").write_text(
+        f"inference_address=http://{job.host}:{first}\n"
+        f"management_address=http://{job.host}:{second}\n"
+        f"metrics_address=http://{job.host}:{third}\n"
+        f"grpc_inference_address={job.host}\n"
+        f"grpc_management_address={job.host}\n"
+        f"default_workers_per_model={job.replicas}\n"
+    )
+
+
+@contextlib.contextmanager
+def serve(job: Serving) -> Iterator[Endpoint]:
+    command = [
+        *(str(Path(sys.executable).with_name("torchserve")), "--start", "--foreground", "--ncs"),
+        *("--disable-token-auth", "--model-store", "store", "--models", "model=model.mar"),
+        *("--ts-config", "config.properties"),
+    ]
+    with job.start(command) as server:
+        yield Endpoint(f"http://{job.host}:{job.port}/predictions/model", V1, process=server)

@@ -1,0 +1,71 @@
+# /// script
+# requires-python = "==3.11.2"
+# dependencies = [
+#     "nvidia-pytriton==0.7.0", "torch==2.13.0", "numpy==1.26.4",
+# ]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "Triton through PyTriton"
+# homepage = "https://triton-inference-server.github.io/pytriton"
+# devices = ["cpu"]
+# ///
+"""Triton Inference Server through PyTriton: its Python backend, as far as the wheel goes."""
+
+# PyTriton bundles an interpreter's stub that fails with 3.11.7's standard library: the header asks for 3.11.2.
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from pytriton.decorators import batch
+from pytriton.model_config import ModelConfig, Tensor
+from pytriton.triton import Triton, TritonConfig
+
+from benchmarks.contract import V2, Endpoint, Serving
+
+
+@contextlib.contextmanager
+def serve(job: Serving) -> Iterator[Endpoint]:
+    variables = {"PYTRITON_HOME": f"{job.scratch}/pytriton"}
+    # PyTriton takes its server and stubs down itself when it is interrupted; a signal to all races with that.
+    with job.start([sys.executable, "-m", __name__], variables, signal.SIGINT, whole_group=False) as server:
+        yield Endpoint(f"http://{job.host}:{job.port}/v2/models/model/infer", V2, process=server)
+
+
+def main() -> None:
+    job = Serving.from_environment()
+    predictor = job.predictor()
+    shapes = [np.load(f"{job.model}/{name}.npy", mmap_mode="r").shape[2:] for name in ("payloads", "golden")]
+
+    @batch
+    def infer(x: Any) -> dict[str, Any]:
+        return {"y": predictor(x)}
+
+    http, grpc, metrics = job.ports
+    config = TritonConfig(
+        http_address=job.host,
+        http_port=http,
+        grpc_address=job.host,
+        grpc_port=grpc,
+        metrics_address=job.host,
+        metrics_port=metrics,
+        allow_gpu_metrics=False,
+    )
+    with Triton(config=config) as triton:
+        triton.bind(
+            model_name="model",
+            infer_func=[infer] * job.replicas,
+            inputs=[Tensor(name="x", dtype=np.float32, shape=shapes[0])],
+            outputs=[Tensor(name="y", dtype=np.float32, shape=shapes[1])],
+            config=ModelConfig(max_batch_size=64),
+        )
+        triton.serve()
+
+
+if __name__ == "__main__":
+    main()

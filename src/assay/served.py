@@ -1,0 +1,158 @@
+"""What serving runs measured, by case and load: read from parquet by DuckDB, never request by request."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+from assay import tails
+from assay.measured import Case, Question, dicts
+
+if TYPE_CHECKING:
+    import duckdb
+
+QUANTILES = (0.5, 0.9, 0.99)
+# Probabilities at which a distribution is drawn: even on a nines axis.
+SHAPE = tuple(round(1 - 10 ** (-step / 16), 6) for step in range(1, 49))
+
+# Errors and timeouts rank above all responses (M46). Only the window counts.
+REQUESTS = """
+SELECT r.run, r.trial, r.load,
+    CASE WHEN status = 200 THEN (done_ns - r.scheduled_ns) / 1e6 ELSE 'inf'::DOUBLE END AS response,
+    CASE WHEN status = 200 THEN (done_ns - sent_ns) / 1e6 ELSE 'inf'::DOUBLE END AS service
+FROM requests AS r JOIN loads AS l USING (run, trial, load)
+WHERE r.scheduled_ns >= opens_ns AND r.scheduled_ns < closes_ns AND run = $run
+"""
+
+LOADS = f"""
+WITH windowed AS ({REQUESTS})
+SELECT l.*, t.label, t.device, t.workers, t.block, t.attempt,
+    completed / (closes_ns - opens_ns) * 1e9 AS achieved,
+    server_cpu_s / nullif(completed, 0) * 1000 AS cpu_per_1000,
+    q.responses, q.services
+FROM loads AS l JOIN trials AS t USING (run, trial) LEFT JOIN (
+    SELECT run, trial, load, quantile_disc(response, {list(QUANTILES)}) AS responses,
+        quantile_disc(service, {list(QUANTILES)}) AS services
+    FROM windowed GROUP BY ALL
+) AS q USING (run, trial, load)
+WHERE run = $run AND t.scenario = $scenario AND t.outcome = 'ok'
+ORDER BY trial, load
+"""
+
+SHAPES = f"""
+WITH windowed AS ({REQUESTS})
+SELECT t.label, t.device, t.workers, l.rate, count(*) AS n, quantile_disc(response, {list(SHAPE)}) AS responses,
+    quantile_disc(service, {list(SHAPE)}) AS services
+FROM windowed JOIN loads AS l USING (run, trial, load) JOIN trials AS t USING (run, trial)
+WHERE t.scenario = $scenario AND t.outcome = 'ok' AND l.kind = 'server' AND l.codes IS NULL AND NOT l.saturated
+GROUP BY ALL
+"""
+
+MEMORY = """
+SELECT trial, max_by("value", at_ns) FILTER (at_ns < began) AS idle,
+    max("value") FILTER (at_ns >= began) AS loaded
+FROM samples JOIN (
+    SELECT run, trial, min(scheduled_ns) AS began FROM requests WHERE run = $run GROUP BY ALL
+) USING (run, trial)
+WHERE metric = 'tree_pss' AND run = $run GROUP BY trial
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Load:
+    """A load of one case in one trial. Latencies in ms; None where too few requests can show the quantile."""
+
+    block: int
+    kind: str
+    rate: float | None  # offered, requests/s
+    scheduled: int
+    achieved: float  # requests/s
+    errors: int
+    saturated: bool
+    codes: str | None
+    responses: dict[float, float | None]
+    services: dict[float, float | None]
+    cpu_per_1000: float | None
+    row: dict[str, Any]
+
+    @property
+    def valid(self) -> bool:
+        return not self.codes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Served:
+    """A serving question as one run measured it."""
+
+    question: Question
+    loads: dict[str, list[Load]]  # by case name
+    shapes: dict[tuple[str, float], tuple[int, list[float], list[float]]]  # case name, rate: n, response, service
+    memory: dict[int, tuple[float | None, float | None]]  # trial to MiB idle and loaded
+
+    @property
+    def cases(self) -> list[Case]:
+        return self.question.cases
+
+    @property
+    def rates(self) -> list[float]:
+        return sorted(
+            {load.rate for loads in self.loads.values() for load in loads if load.kind == "server" and load.rate}
+        )
+
+    def at(self, case: Case, kind: str, rate: float | None = None) -> list[Load]:
+        """The valid loads of a kind, at a rate, in order of blocks."""
+        return [
+            load
+            for load in self.loads.get(case.name, [])
+            if load.kind == kind and load.valid and (rate is None or load.rate == rate)
+        ]
+
+
+def served(connection: duckdb.DuckDBPyConnection, question: Question) -> Served:
+    """Read what a serving scenario measured."""
+    parameters = {"run": question.run["run"], "scenario": question.name}
+    names = {(case.label, case.device, case.workers): case.name for case in question.cases}
+    last = {row["trial"] for case in question.cases for row in case.rows}
+    loads: dict[str, list[Load]] = {}
+    for row in dicts(connection, LOADS, parameters):
+        if row["trial"] in last:
+            name = names[row["label"], row["device"], row["workers"]]
+            loads.setdefault(name, []).append(load_of(row))
+    shapes = {
+        (names[row["label"], row["device"], row["workers"]], row["rate"]): (row["n"], row["responses"], row["services"])
+        for row in dicts(connection, SHAPES, parameters)
+    }
+    memory = {
+        row["trial"]: (mebibytes(row["idle"]), mebibytes(row["loaded"]))
+        for row in dicts(connection, MEMORY, {"run": question.run["run"]})
+    }
+    return Served(question, loads, shapes, memory)
+
+
+def load_of(row: dict[str, Any]) -> Load:
+    def shown(values: list[float] | None) -> dict[float, float | None]:
+        found = dict(zip(QUANTILES, values or [math.inf] * len(QUANTILES), strict=True))
+        return {
+            quantile: value if math.isfinite(value) and row["scheduled"] >= tails.least_count(quantile) else None
+            for quantile, value in found.items()
+        }
+
+    return Load(
+        block=row["block"],
+        kind=row["kind"],
+        rate=row["rate"],
+        scheduled=row["scheduled"],
+        achieved=row["achieved"],
+        errors=row["errors"],
+        saturated=row["saturated"],
+        codes=row["codes"],
+        responses=shown(row["responses"]),
+        services=shown(row["services"]),
+        cpu_per_1000=row["cpu_per_1000"],
+        row=row,
+    )
+
+
+def mebibytes(value: float | None) -> float | None:
+    return None if value is None else value / 2**20
