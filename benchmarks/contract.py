@@ -39,6 +39,7 @@ __all__ = [
     "Training",
     "Unsupported",
     "Workload",
+    "v2_url",
 ]
 
 STOP_S = 20.0  # a server has for its own way of stopping; what is left then is ended and counted as a survivor
@@ -135,12 +136,7 @@ class Training:
 
     def archive(self) -> Path:
         """Zip the `benchmarks` package, for clusters whose workers must be sent the code; returns the path."""
-        package = Path(__file__).parent
-        path = Path(self.scratch, "benchmarks.zip")
-        with zipfile.ZipFile(path, "w") as archive:
-            for file in sorted(package.rglob("*.py")):
-                archive.write(file, file.relative_to(package.parent))
-        return path
+        return archive(self.scratch)
 
     def deliver(self, log: RankLog) -> None:
         """Leave a rank's log for `collect`: for launchers that bring back nothing but an exit code."""
@@ -155,6 +151,15 @@ class Training:
             path = Path(self.scratch, f"rank-{rank}.json")
             if path.exists():
                 yield RankLog.from_json(path.read_text())
+
+
+def archive(folder: str) -> Path:
+    package = Path(__file__).parent
+    path = Path(folder, "benchmarks.zip")
+    with zipfile.ZipFile(path, "w") as whole:
+        for file in sorted(package.rglob("*.py")):
+            whole.write(file, file.relative_to(package.parent))
+    return path
 
 
 class Trainer(Protocol):
@@ -178,6 +183,7 @@ class Dialect:
 
 
 V1 = Dialect('{"instances": $rows}', "predictions")
+# The Open Inference Protocol, for a model whose input is named `x`.
 V2 = Dialect('{"inputs": [{"name": "x", "shape": $shape, "datatype": "FP32", "data": $flat}]}', "outputs.0.data")
 
 
@@ -185,7 +191,7 @@ V2 = Dialect('{"inputs": [{"name": "x", "shape": $shape, "datatype": "FP32", "da
 class Endpoint:
     """Where a server answers, or will as soon as it is ready: readiness is found out from outside."""
 
-    url: str  # of the route that predicts
+    url: str  # of the route that predicts: http://host:port/path, or grpc://host:port/model for V2 over gRPC
     dialect: Dialect
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None  # whose early end is the server's; None: the worker itself
@@ -260,6 +266,13 @@ class Serving:
                 server.wait(STOP_S)
 
 
+def v2_url(job: Serving) -> str:
+    """Of a model named `model` that speaks V2: REST on the first port, gRPC on the second where settings ask for it."""
+    if job.settings.get("protocol") == "grpc":
+        return f"grpc://{job.host}:{job.ports[1]}/model"
+    return f"http://{job.host}:{job.port}/v2/models/model/infer"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inference:
     """A data set to predict for, once read and once written. Plain data: it may be pickled."""
@@ -281,6 +294,10 @@ class Inference:
         from benchmarks import model
 
         return model.load(self, prepare)
+
+    def archive(self) -> Path:
+        """As `Training.archive`."""
+        return archive(self.scratch)
 
 
 class Inferrer(Protocol):

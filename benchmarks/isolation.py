@@ -28,16 +28,48 @@ def enter() -> str:
     """
     if sys.platform != "linux":
         return f"{sys.platform} has no network namespaces"
+    # Some kernels allow the first step and refuse a later one: a child finds out.
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writing, attempt().encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        reason = answer.read()
+    os.waitpid(child, 0)
+    return reason or attempt()
+
+
+def attempt() -> str:
+    """Enter, as far as it goes; returns why not, or the empty text."""
     system = ctypes.CDLL(None, use_errno=True)
     user, group = os.getuid(), os.getgid()
-    if system.unshare(CLONE_NEWNET):
-        if system.unshare(CLONE_NEWUSER | CLONE_NEWNET):
-            return f"unshare: {os.strerror(ctypes.get_errno())}"
-        # As the same user in there as outside: tools look for their home.
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        _, flags = INTERFACE.unpack(fcntl.ioctl(control, SIOCGIFFLAGS, INTERFACE.pack(b"lo", 0)))
-        fcntl.ioctl(control, SIOCSIFFLAGS, INTERFACE.pack(b"lo", flags | IFF_UP))
+    try:
+        if system.unshare(CLONE_NEWNET):
+            if system.unshare(CLONE_NEWUSER | CLONE_NEWNET):
+                return f"unshare: {os.strerror(ctypes.get_errno())}"
+            # As the same user in there as outside: tools look for their home.
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+            Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            _, flags = INTERFACE.unpack(fcntl.ioctl(control, SIOCGIFFLAGS, INTERFACE.pack(b"lo", 0)))
+            fcntl.ioctl(control, SIOCSIFFLAGS, INTERFACE.pack(b"lo", flags | IFF_UP))
+    except OSError as fault:
+        return f"namespaces: {fault}"
     return ""
+
+
+def free_ports(host: str, count: int) -> list[int]:
+    """Ports of the host's own network that nothing is bound to now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind((host, 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

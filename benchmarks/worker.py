@@ -117,7 +117,9 @@ def make_inputs(request: dict[str, Any], wire: Wire) -> None:
 def serve(request: dict[str, Any], wire: Wire) -> None:
     """Run a trial: have the tool serve until the engine asks it to stop."""
     fields = request["job"]
-    job = contract.Serving(**{**fields, "ports": tuple(fields["ports"]), "cores": tuple(fields["cores"])})
+    # In a network of the trial's own every port is free; in the host's, those that the engine thought of may not be.
+    ports = isolation.free_ports(fields["host"], len(fields["ports"])) if request["exposed"] else fields["ports"]
+    job = contract.Serving(**{**fields, "ports": tuple(ports), "cores": tuple(fields["cores"])})
     if job.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job.cores)
     tool: Any = importlib.import_module(request["module"])

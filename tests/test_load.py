@@ -16,7 +16,8 @@ import numpy
 import pytest
 
 from assay import load
-from assay.client import Codec, figures, right
+from assay.client import figures, right
+from assay.transport import Codec
 
 SERVER = Path(__file__).parent / "servers/stalling.py"
 BODY = b'{"instances": [[1]]}'
@@ -84,9 +85,11 @@ def paced(port: int, seconds: float, latencies: list[float]) -> None:
     connection.close()
 
 
-def test_m49_a_stall_is_charged_to_every_request_that_it_kept_waiting(server: Start) -> None:
-    """And the mutants of M50, at the same server at the same time, are found out by the same numbers."""
+def test_m49_a_stall_is_charged_to_every_request_that_it_kept_waiting(server: Start, tmp_path: Path) -> None:
+    """The mutants of M50, at the same server at the same time, are found out by the same numbers; LoadGen agrees."""
     port = server(serve_s=4, stall_s=1)
+    command = [sys.executable, str(SERVER.with_name("oracle.py")), str(port), "200", "15", str(tmp_path)]
+    oracle = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     closed: list[float] = []
     pooled: list[load.Log] = []
     mutants = [threading.Thread(target=paced, args=[port, 15, closed]) for _ in range(8)]
@@ -97,8 +100,10 @@ def test_m49_a_stall_is_charged_to_every_request_that_it_kept_waiting(server: St
     for mutant in mutants:
         mutant.join()
     response = log.done - log.scheduled
+    loadgen, _ = oracle.communicate(timeout=60)
 
     assert (log.status == 200).all()
+    assert abs(milliseconds(response, 99) / (int(loadgen) / 1e6) - 1) < 0.1  # M52
     assert milliseconds(response, 90) > 200
     assert 800 < milliseconds(response, 99) < 1100
     assert numpy.percentile(closed, 90) < 200
@@ -129,6 +134,7 @@ def test_m76_a_known_service_time_is_measured(server: Start) -> None:
     log = offer(server(delay_s=0.005), 20, 4)
 
     assert 5 <= milliseconds(log.done - log.sent, 50) < 7
+    assert log.connections < 10  # they are kept alive
 
 
 @pytest.mark.parametrize(

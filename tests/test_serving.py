@@ -57,7 +57,7 @@ def test_each_fault_becomes_its_outcome(trials: Rows, label: str, outcome: str, 
 
 def test_errors_name_what_happened(trials: Rows) -> None:
     assert "exit code 3" in trials["dies"]["error"]
-    assert "HTTP 503" in trials["never"]["error"]
+    assert "status 503" in trials["never"]["error"]
     assert "differ from the golden ones" in trials["constant"]["error"]
     assert "garbage" in trials["garbage"]["error"]
     assert "closed" in trials["closes"]["error"]

@@ -103,6 +103,7 @@ def infer(job: Inference) -> Iterator[Callable[[str], None]]:
     with contextlib.ExitStack() as stack:
         if job.address:
             client = stack.enter_context(Client(job.address))
+            client.upload_file(str(job.archive()))
         else:
             cluster = LocalCluster(
                 n_workers=job.workers,

@@ -23,7 +23,7 @@ from typing import Any
 
 import kserve
 
-from benchmarks.contract import V2, Endpoint, Serving
+from benchmarks.contract import V2, Endpoint, Serving, v2_url
 
 
 class Model(kserve.Model):
@@ -47,7 +47,7 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         *("--workers", str(job.replicas)),
     ]
     with job.start(command) as server:
-        yield Endpoint(f"http://{job.host}:{job.port}/v2/models/model/infer", V2, process=server)
+        yield Endpoint(v2_url(job), V2, process=server)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from benchmarks.contract import V2, Endpoint, Serving
+from benchmarks.contract import V2, Endpoint, Serving, v2_url
 
 
 class Runtime(MLModel):
@@ -60,4 +60,4 @@ def package(job: Serving) -> None:
 @contextlib.contextmanager
 def serve(job: Serving) -> Iterator[Endpoint]:
     with job.start([str(Path(sys.executable).with_name("mlserver")), "start", "models"]) as server:
-        yield Endpoint(f"http://{job.host}:{job.port}/v2/models/model/infer", V2, process=server)
+        yield Endpoint(v2_url(job), V2, process=server)

@@ -79,10 +79,11 @@ def infer(job: Inference) -> Iterator[Callable[[str], None]]:
     import numpy as np
     import ray
 
-    # One more than the models take: reading and writing are tasks of their own.
-    ray.init(
-        address=job.address, **({} if job.address else local_node(job.scratch, 1 + job.workers)), log_to_driver=False
-    )
+    if job.address:
+        ray.init(address=job.address, runtime_env={"py_modules": [str(Path(benchmarks.__file__).parent)]})
+    else:
+        # One more than the models take: reading and writing are tasks of their own.
+        ray.init(**local_node(job.scratch, 1 + job.workers), log_to_driver=False)
 
     class Predict:
         def __init__(self) -> None:

@@ -71,7 +71,8 @@ def session(job: Training | Inference) -> Any:
 
 @contextlib.contextmanager
 def infer(job: Inference) -> Iterator[Callable[[str], None]]:
-    spark = session(job).config("spark.sql.execution.arrow.maxRecordsPerBatch", str(job.batch)).getOrCreate()
+    builder = session(job).config("spark.sql.execution.arrow.maxRecordsPerBatch", str(job.batch))
+    spark = builder.config("spark.submit.pyFiles", str(job.archive())).getOrCreate()
 
     def predict(frames: Iterator[Any]) -> Iterator[Any]:
         """Runs in every task: the model is loaded once for all batches of its partition."""

@@ -26,7 +26,7 @@ from pytriton.decorators import batch
 from pytriton.model_config import ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from benchmarks.contract import V2, Endpoint, Serving
+from benchmarks.contract import V2, Endpoint, Serving, v2_url
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def serve(job: Serving) -> Iterator[Endpoint]:
     variables = {"PYTRITON_HOME": f"{job.scratch}/pytriton"}
     # PyTriton takes its server and stubs down itself when it is interrupted; a signal to all races with that.
     with job.start([sys.executable, "-m", __name__], variables, signal.SIGINT, whole_group=False) as server:
-        yield Endpoint(f"http://{job.host}:{job.port}/v2/models/model/infer", V2, process=server)
+        yield Endpoint(v2_url(job), V2, process=server)
 
 
 def main() -> None:

@@ -12,66 +12,62 @@ import http.client
 import io
 import json
 import os
+import resource
+import signal
 import sys
 import time
-import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy
 
 from assay import load, tails
+from assay.transport import MOST_CONNECTIONS, Loader, TransportError, transport
 
 POLL_S = 0.02  # between two attempts to get a first answer
 ATTEMPT_S = 30.0  # a first prediction may load the model
+CHECK_S = 3600.0  # for all payloads: the limit of each request ends it sooner
 LAG_NS, LAG_SHARE = 1_000_000, 0.1  # rule M43: p99 of lag and pool wait, absolute or as a share of the response's
 ARRIVALS_SHARE, ERROR_SHARE, CPU_SHARE = 0.01, 0.001, 0.7
 IN_FLIGHT = 5  # requests that may be under way when a window closes without the server having fallen behind
-REPEATS = 2  # of a search's load that was not valid
+GENERATOR_CODES = {"LAG", "POOL_WAIT", "ARRIVALS", "GENERATOR_CPU"}
+REPEATS = 2  # of a search's load for which the generator was late
+LEAST_SHARE, LONGEST_S = 1.2, 60.0  # a search's window holds so many times the least count, and is never longer
+SEED_STEP = 1_000_003  # between the schedules of one search; blocks differ by one
+LEAST_CONNECTIONS, SPARE_DESCRIPTORS = 256, 64
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 ABSOLUTE, RELATIVE = 1e-4, 1e-5  # rule M35, float32
 
 
 class PlanError(Exception):
-    """The plan cannot be carried out, with the reason."""
+    """The plan cannot be carried out, with the reason; `code` is a key of `assay.serving.FAILURE_CODES` or empty."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def main() -> None:
     """Entry point."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     plan = json.loads(sys.stdin.readline())
     try:
+        # Before anything starts a thread.
+        if plan["namespace_of"]:
+            join_network(plan["namespace_of"])
+        if plan["cores"]:
+            os.sched_setaffinity(0, plan["cores"])
         Client(plan).run()
     except PlanError as fault:
-        tell("failed", error=str(fault), code=getattr(fault, "code", ""))
+        tell("failed", error=str(fault), code=fault.code)
     else:
         tell("end")
 
 
 def tell(event: str, **fields: Any) -> None:
     print(json.dumps({"event": event, **fields}), flush=True)
-
-
-class Codec:
-    """Tensors to request bodies and back, in an endpoint's dialect."""
-
-    def __init__(self, request: str, response: str) -> None:
-        self.request, self.path = request, [part for part in response.split(".") if part]
-
-    def encode(self, rows: numpy.ndarray) -> bytes:
-        """An array of shape (rows, ...) as a request's body."""
-        text = self.request.replace("$shape", json.dumps(rows.shape))
-        text = text.replace("$rows", json.dumps(rows.tolist()))
-        return text.replace("$flat", json.dumps(rows.ravel().tolist())).encode()
-
-    def decode(self, body: bytes) -> numpy.ndarray:
-        """The predictions in a response, flat. Raises ValueError where there are none."""
-        found = json.loads(body)
-        try:
-            for part in self.path:
-                found = found[int(part)] if isinstance(found, list) else found[part]
-            return numpy.asarray(found, dtype=numpy.float64).ravel()
-        except (KeyError, IndexError, TypeError) as fault:
-            raise ValueError(f"no predictions at {'.'.join(self.path)!r}") from fault
 
 
 def right(found: numpy.ndarray, golden: numpy.ndarray) -> bool:
@@ -84,50 +80,33 @@ class Client:
 
     def __init__(self, plan: dict[str, Any]) -> None:
         self.plan = plan
-        url = urllib.parse.urlsplit(plan["url"])
-        if url.scheme != "http" or not url.hostname:
-            raise PlanError(f"{plan['url']}: only http://host[:port]/path can be loaded")
-        self.host, self.port = url.hostname, url.port or 80
-        self.path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        self.codec = Codec(plan["request"], plan["response"])
         payloads = numpy.load(plan["payloads"])
         self.golden = [golden.astype(numpy.float64).ravel() for golden in numpy.load(plan["golden"])]
-        self.contents = [self.codec.encode(rows) for rows in payloads]
-        self.requests = [self.message(body) for body in self.contents]
         started = time.process_time_ns()
-        for rows in payloads:
-            self.codec.encode(rows)
+        try:
+            self.transport = transport(plan["url"], plan["request"], plan["response"], plan["headers"], payloads)
+        except TransportError as fault:
+            raise PlanError(str(fault)) from fault
         self.encode_ns = (time.process_time_ns() - started) / len(payloads)
         self.decode_ns = 0.0
         self.writer: Any = None
         self.loads = 0
 
-    def message(self, body: bytes) -> bytes:
-        """A whole HTTP/1.1 request."""
-        headers = {
-            "Host": f"{self.host}:{self.port}",
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            **self.plan["headers"],
-        }
-        lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        return "\r\n".join([*lines, "", ""]).encode() + body
-
     def run(self) -> None:
-        if self.plan["namespace_of"]:
-            join_network(self.plan["namespace_of"])
-        if self.plan["cores"]:
-            os.sched_setaffinity(0, self.plan["cores"])
         self.wait_until_ready()
         self.check_all()
         time.sleep(self.plan["idle_s"])
-        for one in self.plan["loads"]:
-            if one["kind"] == "search":
-                self.search(one)
-            else:
-                self.offer(one)
-        if self.writer:
-            self.writer.close()
+        try:
+            for one in self.plan["loads"]:
+                if one["kind"] == "search":
+                    self.search(one)
+                else:
+                    self.offer(one)
+        finally:
+            # Also when the server died and the engine ends this: what was measured until then is kept.
+            if self.writer:
+                self.writer.close()
+                self.partial.rename(self.plan["output"])
 
     def wait_until_ready(self) -> None:
         """Ask until the first correct prediction; tell when something listened, answered and answered rightly."""
@@ -135,71 +114,57 @@ class Client:
         moments: dict[str, int] = {}
         last = "nothing listens"
         while time.monotonic() < deadline:
-            connection = http.client.HTTPConnection(self.host, self.port, timeout=ATTEMPT_S)
             try:
-                connection.connect()
-                moments.setdefault("listening", time.perf_counter_ns())
-                status, body = self.ask(connection, 0)
+                if "listening" not in moments:
+                    self.transport.listens(ATTEMPT_S)
+                    moments["listening"] = time.perf_counter_ns()
+                status, body = self.transport.ask(0, ATTEMPT_S)
                 now = time.perf_counter_ns()
                 moments.setdefault("answering", now)
-                if status == 200 and right(self.codec.decode(body), self.golden[0]):
+                if status == 200 and right(self.transport.decode(body), self.golden[0]):
                     tell("ready", at_ns=now, **{f"{name}_ns": value for name, value in moments.items()})
                     return
-                last = f"HTTP {status}: {body[:200]!r}" if status != 200 else f"a wrong answer: {body[:200]!r}"
+                last = f"status {status}: {body[:200]!r}" if status != 200 else f"a wrong answer: {body[:200]!r}"
             except ValueError as fault:
                 last = f"an answer that cannot be read: {fault}"
             except (OSError, http.client.HTTPException) as fault:
-                last = last if "listening" in moments and "HTTP" in last else f"{type(fault).__name__}: {fault}"
-            finally:
-                connection.close()
+                last = last if "listening" in moments and "status" in last else f"{type(fault).__name__}: {fault}"
             time.sleep(POLL_S)
-        error = PlanError(f"no correct prediction within {self.plan['ready_s']:.0f} s; last: {last}")
-        error.code = "MISMATCH" if "answer" in last else "timeout"  # type: ignore[attr-defined]
-        raise error
-
-    def ask(self, connection: http.client.HTTPConnection, payload: int) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json", **self.plan["headers"]}
-        connection.request("POST", self.path, self.contents[payload], headers)
-        response = connection.getresponse()
-        return response.status, response.read()
+        raise PlanError(
+            f"no correct prediction within {self.plan['ready_s']:.0f} s; last: {last}",
+            "MISMATCH" if "answer" in last else "timeout",
+        )
 
     def check_all(self) -> None:
         """Every payload once, one after the other; measures what reading an answer costs here."""
         bodies = io.BytesIO()
-        log = self.closed(1, 60.0, numpy.arange(len(self.contents)), bodies)
+        log = self.closed(1, CHECK_S, numpy.arange(len(self.golden)), bodies)
         started = time.process_time_ns()
         verdicts = self.judge(log[0], log[1], bodies)
         self.decode_ns = (time.process_time_ns() - started) / max(1, len(verdicts))
         wrong = [index for index, verdict in verdicts.items() if not verdict]
         if wrong:
-            error = PlanError(f"{len(wrong)} of {len(self.contents)} predictions differ from the golden ones")
-            error.code = "MISMATCH"  # type: ignore[attr-defined]
-            raise error
-        if len(verdicts) < len(self.contents):
+            raise PlanError(f"{len(wrong)} of {len(self.golden)} predictions differ from the golden ones", "MISMATCH")
+        if len(verdicts) < len(self.golden):
             kinds = describe(log[0].status)
-            raise PlanError(f"{len(self.contents) - len(verdicts)} of {len(self.contents)} requests failed: {kinds}")
+            raise PlanError(f"{len(self.golden) - len(verdicts)} of {len(self.golden)} requests failed: {kinds}")
 
-    def generator(self, bodies: io.BufferedIOBase | io.BytesIO, rate: float) -> load.Generator:
-        limit = max(256, int(2 * rate * self.plan["timeout_s"]))
-        return load.Generator(
-            self.host,
-            self.port,
-            self.requests,
-            bodies,  # type: ignore[arg-type]
-            min(limit, 4096),
-            self.plan["timeout_s"],
-        )
+    def generator(self, bodies: BinaryIO, in_flight: float) -> Loader:
+        """With a pool for twice what is in flight, at least 256 (M40), as far as descriptors go."""
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
+        limit = min(max(LEAST_CONNECTIONS, int(2 * in_flight)), MOST_CONNECTIONS, most)
+        return self.transport.generator(bodies, limit, self.plan["timeout_s"])
 
     def closed(
-        self, concurrency: int, seconds: float, payloads: numpy.ndarray, bodies: io.BufferedIOBase | io.BytesIO
+        self, concurrency: int, seconds: float, payloads: numpy.ndarray, bodies: BinaryIO
     ) -> tuple[load.Log, Any]:
-        generator = self.generator(bodies, 1)
+        generator = self.generator(bodies, concurrency)
         try:
             return generator.closed_loop(concurrency, seconds, payloads), generator.order
         finally:
             generator.close()
 
-    def judge(self, log: load.Log, order: Any, bodies: io.BufferedIOBase | io.BytesIO) -> dict[int, bool]:
+    def judge(self, log: load.Log, order: Any, bodies: BinaryIO) -> dict[int, bool]:
         """Request to whether its answer is right, of those that were answered with status 200."""
         bodies.seek(0)
         seen: dict[tuple[int, bytes], bool] = {}
@@ -212,7 +177,7 @@ class Client:
             known = seen.get((payload, body))
             if known is None:
                 try:
-                    known = right(self.codec.decode(body), self.golden[payload])
+                    known = right(self.transport.decode(body), self.golden[payload])
                 except ValueError:
                     known = False
                 if len(seen) < 4 * len(self.golden):
@@ -222,16 +187,21 @@ class Client:
 
     def search(self, one: dict[str, Any]) -> None:
         """The largest rate whose quantile stays within the bound (M48)."""
-        search = tails.Search(one["start"], one["ceiling"])
-        repeats, seed = 0, one["seed"]
+        needed = LEAST_SHARE * tails.least_count(one["quantile"])
+        search = tails.Search(one["start"], one["ceiling"], needed / LONGEST_S)
+        repeats = offered = 0
         while (rate := search.rate) is not None:
-            seed += 1
-            row = self.offer({**one, "kind": "search", "rate": rate, "seed": seed})
-            if row["codes"] and not row["saturated"] and repeats < REPEATS:
+            offered += 1
+            changes = {"rate": rate, "seed": one["seed"] + SEED_STEP * offered}
+            row = self.offer({**one, **changes, "window_s": max(one["window_s"], needed / rate)})
+            if not GENERATOR_CODES & set((row["codes"] or "").split()):
+                repeats = 0
+                search.decide(bool(row["passed"]))
+            elif repeats < REPEATS:
                 repeats += 1
-                continue
-            repeats = 0
-            search.decide(bool(row["passed"]))
+            else:
+                # The generator's limit is not the server's: what lies above stays unknown.
+                search.give_up()
         low, high = search.bracket
         tell("bracket", quantile=one["quantile"], within_ns=one["within_ns"], low=low, high=high)
 
@@ -243,7 +213,7 @@ class Client:
         with Path(self.plan["bodies"]).open("w+b") as bodies:
             if one["kind"] in ("server", "search"):
                 moments = load.arrivals(one["arrivals"], one["rate"], one["warmup_s"] + one["window_s"], one["seed"])
-                generator = self.generator(bodies, one["rate"])
+                generator = self.generator(bodies, one["rate"] * self.plan["timeout_s"])
                 try:
                     edges: dict[str, int] = {}
 
@@ -252,7 +222,7 @@ class Client:
                         edges["closes_ns"] = edges["opens_ns"] + int(one["window_s"] * 1e9)
                         tell("load", load=number, kind=one["kind"], rate=one["rate"], **edges)
 
-                    log = generator.open_loop(moments, random.integers(0, len(self.contents), len(moments)), started)
+                    log = generator.open_loop(moments, random.integers(0, len(self.golden), len(moments)), started)
                     order = generator.order
                 finally:
                     generator.close()
@@ -265,13 +235,13 @@ class Client:
                 tell("load", load=number, kind=one["kind"], rate=None, **edges)
                 seconds = one["warmup_s"] + one["window_s"]
                 # As many as a server could answer in that time at 20,000 a second.
-                choice = random.integers(0, len(self.contents), int(seconds * 20_000))
+                choice = random.integers(0, len(self.golden), int(seconds * 20_000))
                 log, order = self.closed(one["concurrency"], seconds, choice, bodies)
             verdicts = self.judge(log, order, bodies)
         row = figures(one, log, verdicts, edges)
         row |= {
             "load": number,
-            "request_bytes": round(sum(map(len, self.requests)) / len(self.requests)),
+            "request_bytes": round(sum(map(len, self.transport.requests)) / len(self.transport.requests)),
             "encode_us": self.encode_ns / 1e3,
             "decode_us": self.decode_ns / 1e3,
         }
@@ -283,7 +253,8 @@ class Client:
         from assay import store
 
         if self.writer is None:
-            self.writer = store.request_writer(Path(self.plan["output"]))
+            self.partial = Path(self.plan["output"]).with_suffix(".partial-requests")
+            self.writer = store.request_writer(self.partial)
         self.writer.write_table(store.request_table(self.plan["trial"], number, log, verdicts))
 
 
@@ -317,7 +288,9 @@ def figures(one: dict[str, Any], log: load.Log, verdicts: dict[int, bool], edges
         "generator_cpu_us": log.cpu_ns / 1e3 / max(1, len(log)),
     }
     open_loop = one["kind"] in ("server", "search")
-    saturated = open_loop and fired - completed > max((1 - tails.SATURATED) * fired, IN_FLIGHT)
+    # An answer that is an error is an answer: failing fast is not falling behind.
+    answers = int(((log.done >= opens) & (log.done < closes) & (log.status != load.TIMEOUT)).sum())
+    saturated = open_loop and fired - answers > max((1 - tails.SATURATED) * fired, IN_FLIGHT)
     codes = []
     if wrong:
         codes.append("MISMATCH")
@@ -348,7 +321,7 @@ def figures(one: dict[str, Any], log: load.Log, verdicts: dict[int, bool], edges
 def describe(status: numpy.ndarray) -> dict[str, int]:
     """Statuses that are not 200, by name, with their number."""
     counts = collections.Counter(int(value) for value in status if value != 200)
-    return {load.ERRORS.get(value, f"HTTP {value}"): count for value, count in sorted(counts.items())}
+    return {load.ERRORS.get(value, f"status {value}"): count for value, count in sorted(counts.items())}
 
 
 def join_network(pid: int) -> None:

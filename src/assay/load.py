@@ -58,7 +58,7 @@ class Log:
     status: numpy.ndarray
     size: numpy.ndarray  # bytes of the response's body
     cpu_ns: int  # of this process, while the requests ran
-    connections: int  # the most that were open
+    connections: int  # that were opened
 
     def __len__(self) -> int:
         return len(self.scheduled)
@@ -90,7 +90,7 @@ class Timer:
 class Connection:
     """One keep-alive connection, with at most one request in flight."""
 
-    __slots__ = ("body", "complete", "parser", "pending", "request", "since", "socket", "wanted")
+    __slots__ = ("alive", "body", "complete", "parser", "pending", "request", "since", "socket", "wanted")
 
     def __init__(self, host: str, port: int) -> None:
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
@@ -108,10 +108,14 @@ class Connection:
 
     def reset(self) -> None:
         """Ready for the next response."""
+        self.alive = True
         self.body: list[bytes] = []
         self.complete = False
 
-    # Called by the parser.
+    # Called by the parser, which forgets what the headers said once the message is complete.
+    def on_headers_complete(self) -> None:
+        self.alive = self.parser.should_keep_alive()
+
     def on_body(self, part: bytes) -> None:
         self.body.append(part)
 
@@ -135,7 +139,7 @@ class Generator:
         self.idle: list[Connection] = []
         self.waiting: collections.deque[int] = collections.deque()
         self.busy = 0
-        self.most = 0
+        self.opened = 0
 
     def close(self) -> None:
         for connection in self.by_descriptor.values():
@@ -206,7 +210,7 @@ class Generator:
         self.fired, self.sent, self.done = (array.array("q", bytes(8 * count)) for _ in range(3))
         self.status, self.size = array.array("i", bytes(4 * count)), array.array("i", bytes(4 * count))
         self.order = array.array("q")
-        self.most = 0
+        self.opened = 0
         self.swept = time.perf_counter_ns()
 
     def begin(self) -> int:
@@ -235,7 +239,7 @@ class Generator:
             status=column(self.status),
             size=column(self.size),
             cpu_ns=cpu_ns,
-            connections=self.most,
+            connections=self.opened,
         )
 
     def fire(self, request: int) -> None:
@@ -250,7 +254,7 @@ class Generator:
                 self.done[request] = time.perf_counter_ns()
                 return
             self.by_descriptor[connection.socket.fileno()] = connection
-            self.most = max(self.most, len(self.by_descriptor))
+            self.opened += 1
             connection.request, connection.since = request, self.fired[request]
             connection.pending = self.requests[self.payloads[request]]
             connection.wanted = select.EPOLLOUT
@@ -318,14 +322,14 @@ class Generator:
             return
         request = connection.request
         if request < 0:
-            self.drop(connection)  # an answer that nobody asked for
+            self.fail(connection, CLOSED)  # an answer that nobody asked for
             return
         self.done[request] = now
         self.status[request] = connection.parser.get_status_code()
         self.size[request] = self.keep(request, connection.body)
         self.busy -= 1
         connection.request = -1
-        if connection.parser.should_keep_alive():
+        if connection.alive:
             connection.reset()
             if self.waiting:
                 self.send(connection, self.waiting.popleft())

@@ -73,6 +73,16 @@ def cores() -> list[int]:
     return [core for _, core in sorted(order)]
 
 
+def siblings(core: int) -> set[int]:
+    """The logical cores of its physical core, itself among them."""
+    listed = read(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list") or str(core)
+    found: set[int] = set()
+    for part in listed.split(","):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
 def folder_size(folder: Path) -> int:
     """Bytes below a folder, links not followed; what vanishes meanwhile counts nothing."""
     total = 0

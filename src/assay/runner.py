@@ -232,7 +232,7 @@ class Watch:
         os.close(write_end)
         os.set_blocking(read_end, False)
         try:
-            with self.log.open("wb") as log:
+            with self.log.open("ab") as log:
                 process = subprocess.Popen(
                     [self.launch.python, "-m", "benchmarks.worker", str(child_end)],
                     stdin=subprocess.PIPE,

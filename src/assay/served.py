@@ -21,8 +21,8 @@ REQUESTS = """
 SELECT r.run, r.trial, r.load,
     CASE WHEN status = 200 THEN (done_ns - r.scheduled_ns) / 1e6 ELSE 'inf'::DOUBLE END AS response,
     CASE WHEN status = 200 THEN (done_ns - sent_ns) / 1e6 ELSE 'inf'::DOUBLE END AS service
-FROM requests AS r JOIN loads AS l USING (run, trial, load)
-WHERE r.scheduled_ns >= opens_ns AND r.scheduled_ns < closes_ns AND run = $run
+FROM requests AS r JOIN loads AS l ON l.run = r.run AND l.trial = r.trial AND l.load = r.load
+WHERE r.scheduled_ns >= opens_ns AND r.scheduled_ns < closes_ns AND r.run = $run
 """
 
 LOADS = f"""
@@ -31,20 +31,21 @@ SELECT l.*, t.label, t.device, t.workers, t.block, t.attempt,
     completed / (closes_ns - opens_ns) * 1e9 AS achieved,
     server_cpu_s / nullif(completed, 0) * 1000 AS cpu_per_1000,
     q.responses, q.services
-FROM loads AS l JOIN trials AS t USING (run, trial) LEFT JOIN (
+FROM loads AS l JOIN trials AS t ON t.run = l.run AND t.trial = l.trial LEFT JOIN (
     SELECT run, trial, load, quantile_disc(response, {list(QUANTILES)}) AS responses,
         quantile_disc(service, {list(QUANTILES)}) AS services
     FROM windowed GROUP BY ALL
-) AS q USING (run, trial, load)
-WHERE run = $run AND t.scenario = $scenario AND t.outcome = 'ok'
-ORDER BY trial, load
+) AS q ON q.run = l.run AND q.trial = l.trial AND q.load = l.load
+WHERE l.run = $run AND t.scenario = $scenario AND t.outcome = 'ok'
+ORDER BY l.trial, l.load
 """
 
 SHAPES = f"""
 WITH windowed AS ({REQUESTS})
 SELECT t.label, t.device, t.workers, l.rate, count(*) AS n, quantile_disc(response, {list(SHAPE)}) AS responses,
     quantile_disc(service, {list(SHAPE)}) AS services
-FROM windowed JOIN loads AS l USING (run, trial, load) JOIN trials AS t USING (run, trial)
+FROM windowed AS w JOIN loads AS l ON l.run = w.run AND l.trial = w.trial AND l.load = w.load
+JOIN trials AS t ON t.run = w.run AND t.trial = w.trial
 WHERE t.scenario = $scenario AND t.outcome = 'ok' AND l.kind = 'server' AND l.codes IS NULL AND NOT l.saturated
 GROUP BY ALL
 """
@@ -57,6 +58,13 @@ FROM samples JOIN (
 ) USING (run, trial)
 WHERE metric = 'tree_pss' AND run = $run GROUP BY trial
 """
+
+
+Key = tuple[str, str, int]  # of a case: label, device, workers
+
+
+def key(case: Case) -> Key:
+    return case.label, case.device, case.workers
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,8 +94,8 @@ class Served:
     """A serving question as one run measured it."""
 
     question: Question
-    loads: dict[str, list[Load]]  # by case name
-    shapes: dict[tuple[str, float], tuple[int, list[float], list[float]]]  # case name, rate: n, response, service
+    loads: dict[Key, list[Load]]
+    shapes: dict[tuple[Key, float], tuple[int, list[float], list[float]]]  # case and rate: n, response, service
     memory: dict[int, tuple[float | None, float | None]]  # trial to MiB idle and loaded
 
     @property
@@ -104,7 +112,7 @@ class Served:
         """The valid loads of a kind, at a rate, in order of blocks."""
         return [
             load
-            for load in self.loads.get(case.name, [])
+            for load in self.loads.get(key(case), [])
             if load.kind == kind and load.valid and (rate is None or load.rate == rate)
         ]
 
@@ -112,15 +120,13 @@ class Served:
 def served(connection: duckdb.DuckDBPyConnection, question: Question) -> Served:
     """Read what a serving scenario measured."""
     parameters = {"run": question.run["run"], "scenario": question.name}
-    names = {(case.label, case.device, case.workers): case.name for case in question.cases}
     last = {row["trial"] for case in question.cases for row in case.rows}
-    loads: dict[str, list[Load]] = {}
+    loads: dict[Key, list[Load]] = {}
     for row in dicts(connection, LOADS, parameters):
         if row["trial"] in last:
-            name = names[row["label"], row["device"], row["workers"]]
-            loads.setdefault(name, []).append(load_of(row))
+            loads.setdefault((row["label"], row["device"], row["workers"]), []).append(load_of(row))
     shapes = {
-        (names[row["label"], row["device"], row["workers"]], row["rate"]): (row["n"], row["responses"], row["services"])
+        ((row["label"], row["device"], row["workers"]), row["rate"]): (row["n"], row["responses"], row["services"])
         for row in dicts(connection, SHAPES, parameters)
     }
     memory = {

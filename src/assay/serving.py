@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -24,10 +23,10 @@ from assay.scenario import Scenario
 from assay.store import TrialFile
 from assay.tool import Tool
 from assay.tree import Tree
-from assay.trial import base_row, by_role, keep_log, limits, scratch_folder
+from assay.trial import UNKNOWN_RESOURCES, base_row, by_role, keep_log, limits, scratch_folder
 
 HOST = "127.0.0.1"
-OWN_PORTS = (8080, 8081, 8082)  # in a network of the trial's own every port is free
+PORTS = (8080, 8081, 8082)  # in a network of the trial's own; elsewhere the worker finds free ones
 FAILURE_CODES = {"timeout": "timeout", "MISMATCH": "invalid"}
 
 
@@ -36,23 +35,19 @@ def cores() -> tuple[list[int], list[int]]:
     available = machine.cores()
     if len(available) < 2:
         return [], []
-    return available[:-1], available[-1:]
+    generator = available[-1]
+    # The other thread of the generator's physical core would be shared after all; left idle where there are more.
+    others = [core for core in available[:-1] if core not in machine.siblings(generator)]
+    return others or available[:-1], [generator]
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of the host that nothing is bound to now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+def threads(case: Case, server_cores: list[int]) -> int:
+    """Of each replica: the server's cores divided among them (M42)."""
+    return max(1, len(server_cores) // case.workers)
 
 
 def job(
-    case: Case, scenario: Scenario, options: dict[str, Any], model: Path, isolated: bool, server_cores: list[int]
+    case: Case, scenario: Scenario, options: dict[str, Any], model: Path, server_cores: list[int]
 ) -> dict[str, Any]:
     """The fields of `benchmarks.contract.Serving`, without the scratch folder."""
     return {
@@ -61,9 +56,9 @@ def job(
         "model": str(model),
         "device": case.device,
         "replicas": case.workers,
-        "threads": 1,
+        "threads": threads(case, server_cores),
         "host": HOST,
-        "ports": OWN_PORTS if isolated else free_ports(3),
+        "ports": PORTS,
         "cores": server_cores,
         "address": case.address,
         "settings": case.settings,
@@ -170,8 +165,12 @@ class Client:
         return time.monotonic() + (min(self.edges)[0] - now) / 1e9
 
     def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.process.terminate()  # it closes its file of requests on that
+        try:
+            self.process.wait(runner.GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         assert self.process.stdout
         self.process.stdout.close()
         self.log.close()
@@ -259,7 +258,7 @@ def execute(
                         "isolated": isolated,
                         "exposed": "" if isolated else "attached to a server of the host's network",
                         "job": {
-                            **job(trial.case, scenario, options, model, isolated, server_cores),
+                            **job(trial.case, scenario, options, model, server_cores),
                             "scratch": str(scratch),
                         },
                     },
@@ -269,7 +268,7 @@ def execute(
                         scratch,
                         [root, tool.import_root],
                         run,
-                        1,
+                        threads(trial.case, server_cores),
                         trial.hash_seed,
                         trial.padding,
                     ),
@@ -292,7 +291,14 @@ def execute(
         row |= client_row(client, ending, scenario)
         if row["outcome"] == "ok":
             row |= judge(client, server_cores, isolated)
-    return row, client.load_rows(run, number) if client else []
+    rows = client.load_rows(run, number) if client else []
+    if not isolated:
+        # The server is somebody else's: what was seen here is the waiting worker's share alone (M58).
+        row |= UNKNOWN_RESOURCES
+        rows = [{**one, "server_cpu_s": None} for one in rows]
+    for leftover in requests.parent.glob(f"{requests.stem}.partial-requests"):
+        leftover.unlink()
+    return row, rows
 
 
 class on_cores:  # noqa: N801, a context manager reads as a function

@@ -68,10 +68,9 @@ class Search:
     RESOLUTION = 1.05
     STEP = 2.0
 
-    def __init__(self, start: float, ceiling: float = math.inf) -> None:
+    def __init__(self, start: float, ceiling: float = math.inf, floor: float = 0.25) -> None:
         self.current: float | None = start
-        self.ceiling = ceiling
-        self.floor = start / 64  # below it the bound is taken as out of reach
+        self.ceiling, self.floor = ceiling, floor  # below the floor the bound is taken as out of reach
         self.votes: list[bool] = []
         self.passed: list[float] = []
         self.failed: list[float] = []
@@ -107,11 +106,15 @@ class Search:
         self.votes = []
         self.current = self.following()
 
+    def give_up(self) -> None:
+        """`rate` cannot be decided: end with what is known."""
+        self.current = None
+
     def following(self) -> float | None:
         high, low = self.bracket
         if high is None:
             assert low is not None
-            return low / self.STEP if low > self.floor else None
+            return low / self.STEP if low / self.STEP >= self.floor else None
         if low is None:
             if high >= self.ceiling:
                 self.confirming = True

@@ -34,6 +34,7 @@ MATHEMATICS = {
     "averaging": "mean",
     "precision": "float32",
 }
+UNKNOWN_RESOURCES = dict.fromkeys(("cpu_s", "cpu_method", "peak_rss", "rss_by_role", "peak_pss", "pss_by_role"))
 SAMPLE_PHASES = {"step_time": "measure", "loss": "train", "quality": "warmup"}
 
 
@@ -156,7 +157,7 @@ def execute(
     row |= ending_fields(ending, sink.ranks)
     if trial.case.address and not {rank.facts.get("pid") for rank in sink.ranks} & ending.rss.by_pid.keys():
         # The ranks were the cluster's: what was seen here is the client's share alone (M58).
-        row |= dict.fromkeys(("cpu_s", "cpu_method", "peak_rss", "rss_by_role", "peak_pss", "pss_by_role"))
+        row |= UNKNOWN_RESOURCES
     if ending.outcome != "ok":
         return row
     verdict = check.judge(

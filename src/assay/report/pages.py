@@ -8,7 +8,7 @@ import statistics as plain
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay import store
+from assay import schema
 from assay.measured import Question
 from assay.report.answer import Answer, alarms, provenance, reproduce, sentences, verdict_note
 from assay.report.document import Code, Details, Heading, Items, Paragraph, Part, Picture, Table, render_markdown
@@ -268,9 +268,9 @@ def data_parts(runs: Sequence[str], faults: Sequence[str]) -> list[Part]:
         *(
             Details(
                 f"Columns of {name}",
-                [Table(["Column", "Type"], [[field.name, str(field.type)] for field in schema])],
+                [Table(["Column", "Type"], [[field.name, str(field.type)] for field in columns])],
             )
-            for name, schema in store.TABLES.items()
+            for name, columns in schema.TABLES.items()
         ),
     ]
     if faults:

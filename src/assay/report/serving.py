@@ -15,7 +15,7 @@ from assay.measured import Case
 from assay.report.answer import provenance, reproduce, why
 from assay.report.document import Code, Details, Heading, Items, Paragraph, Part, Picture, Table
 from assay.report.figures import Figure, Palette, amount, curves, dots, interval_text, nines, stacked
-from assay.served import Load, Served
+from assay.served import Load, Served, key
 from assay.statistics import Estimate
 
 MOST_LINES = 8  # on one figure; the rest is in the table
@@ -44,6 +44,34 @@ def quantile_estimate(loads: Sequence[Load], quantile: float) -> Estimate | None
     return None if None in values else estimate(values)
 
 
+def title(one: Served, case: Case) -> str:
+    """A case's name, as long as it has to be among the others."""
+    words = [case.label]
+    if len({other.workers for other in one.cases}) > 1:
+        words.append(f"×{case.workers}")
+    if len(one.question.devices) > 1:
+        words.append(case.device)
+    return " ".join(words)
+
+
+def twins(one: Served) -> list[tuple[float, Estimate, float | None]]:
+    """The A/A control: by rate the ratio of the twin's p50 to its original's, and the noise floor if there is one."""
+    found = []
+    for twin in (case for case in one.cases if case.control):
+        original = one.question.case(one.question.control or "", twin.device, twin.workers)
+        if not original:
+            continue
+        for rate in one.rates:
+            first, second = (
+                {load.block: at for load in one.at(case, "server", rate) if (at := load.responses[0.5])}
+                for case in (twin, original)
+            )
+            ratio, floor = rules.noise_floor(first, second)
+            if ratio:
+                found.append((rate, ratio, floor))
+    return found
+
+
 def middle_rate(one: Served) -> float | None:
     return one.rates[(len(one.rates) - 1) // 2] if one.rates else None
 
@@ -64,16 +92,18 @@ def sentences(one: Served) -> list[str]:
     for rate in one.rates:
         rows = ranked(one, lambda case, rate=rate: quantile_estimate(one.at(case, "server", rate), 0.99))  # type: ignore[misc]
         behind = [
-            case.label
+            title(one, case)
             for case in one.cases
             if not case.control and any(load.saturated for load in one.at(case, "server", rate))
         ]
         text = ""
         if rows:
             (first, low), (last, high) = rows[0], rows[-1]
-            text = f"At {rate:g} requests/s the lowest p99 was that of **{first.label}**, {interval_text(low, 'ms')}"
+            text = (
+                f"At {rate:g} requests/s the lowest p99 was that of **{title(one, first)}**, {interval_text(low, 'ms')}"
+            )
             if last is not first:
-                text += f"; the highest that of **{last.label}**, {interval_text(high, 'ms')}"
+                text += f"; the highest that of **{title(one, last)}**, {interval_text(high, 'ms')}"
             text += "."
         if behind:
             text += f" At {rate:g} requests/s on {server_cores(one)} these fell behind: {', '.join(sorted(behind))}."
@@ -83,8 +113,8 @@ def sentences(one: Served) -> list[str]:
     if starts:
         (quick, low), (slow, high) = starts[0], starts[-1]
         found.append(
-            f"From the call to the first right answer took {interval_text(low, 's')} with **{quick.label}** and "
-            f"{interval_text(high, 's')} with **{slow.label}**."
+            f"From the call to the first right answer took {interval_text(low, 's')} with **{title(one, quick)}** and "
+            f"{interval_text(high, 's')} with **{title(one, slow)}**."
         )
     rate = middle_rate(one)
     if rate:
@@ -92,9 +122,12 @@ def sentences(one: Served) -> list[str]:
         if costs:
             (cheap, low), (dear, high) = costs[0], costs[-1]
             found.append(
-                f"A thousand requests at {rate:g}/s cost {interval_text(low, 's')} of CPU with **{cheap.label}** and "
-                f"{interval_text(high, 's')} with **{dear.label}**."
+                f"A thousand requests at {rate:g}/s cost {interval_text(low, 's')} of CPU with "
+                f"**{title(one, cheap)}** and {interval_text(high, 's')} with **{title(one, dear)}**."
             )
+    ratios = [f"{interval_text(ratio)} at {rate:g}/s" for rate, ratio, _ in twins(one)]
+    if ratios:
+        found.append(f"The A/A control, p50 of {one.question.control} against itself: {', '.join(ratios)}.")
     return found
 
 
@@ -124,6 +157,12 @@ def alarms(one: Served) -> list[str]:
         found.append(f"{bad} of {total} loads were not valid and are left out ({words}).")
     exposed = sorted({row["exposed"] for case in one.cases for row in case.rows if row["exposed"]})
     found += [f"Not isolated: servers shared the host's network ({reason})." for reason in exposed]
+    for rate, ratio, floor in twins(one):
+        if ratio.low is not None and floor is None:
+            found.append(
+                f"A/A control missed: {one.question.control} against itself at {rate:g} requests/s gave "
+                f"{interval_text(ratio)}. Differences at that rate are not to be trusted; repeat the run."
+            )
     if one.question.run["dirty"]:
         found.append("Measured from a checkout with uncommitted changes.")
     return found
@@ -131,7 +170,7 @@ def alarms(one: Served) -> list[str]:
 
 def draw(one: Served, palette: Palette) -> dict[str, Figure]:
     """The figures by kind; a kind without data is left out."""
-    prefix, title = one.question.name, one.question.text["title"]
+    prefix, heading = one.question.name, one.question.text["title"]
     found: dict[str, Figure] = {}
     shown = [case for case in one.cases if not case.control]
     rate = middle_rate(one)
@@ -150,50 +189,50 @@ def draw(one: Served, palette: Palette) -> dict[str, Figure]:
                 if at:
                     points.append((offered, at.value, any(load.saturated for load in loads)))
             if points:
-                series[case.label] = case.tool, points
+                series[title(one, case)] = case.tool, points
         panels.append((f"response p{quantile * 100:g} (ms)", series))
     if any(series for _, series in panels):
         bound = bound_ms(slo) if slo else None
-        found["latency"] = curves(f"{prefix}-latency", f"Latency against load: {title}", panels, bound, palette)
+        found["latency"] = curves(f"{prefix}-latency", f"Latency against load: {heading}", panels, bound, palette)
     if rate:
         shapes = {
-            case.label: (case.tool, *one.shapes[case.name, rate])
+            title(one, case): (case.tool, *one.shapes[key(case), rate])
             for case in order[:MOST_LINES]
-            if (case.name, rate) in one.shapes
+            if (key(case), rate) in one.shapes
         }
         if shapes:
-            found["shape"] = nines(f"{prefix}-shape", f"Response at {rate:g} requests/s: {title}", shapes, palette)
-    starts = [(case.label, start_parts(case)) for case, _ in ranked(one, ready)]
+            found["shape"] = nines(f"{prefix}-shape", f"Response at {rate:g} requests/s: {heading}", shapes, palette)
+    starts = [(title(one, case), start_parts(case)) for case, _ in ranked(one, ready)]
     if starts:
-        found["start"] = stacked(f"{prefix}-start", f"Cold start: {title}", "seconds, median over trials", starts)
-    memory = [(case.label, parts) for case in shown if (parts := memory_parts(one, case))]
+        found["start"] = stacked(f"{prefix}-start", f"Cold start: {heading}", "seconds, median over trials", starts)
+    memory = [(title(one, case), parts) for case in shown if (parts := memory_parts(one, case))]
     memory.sort(key=lambda pair: sum(pair[1].values()))
     if memory:
-        found["memory"] = stacked(f"{prefix}-memory", f"Memory: {title}", "MiB, mean over trials", memory)
+        found["memory"] = stacked(f"{prefix}-memory", f"Memory: {heading}", "MiB, mean over trials", memory)
     if rate:
         costs = ranked(one, lambda case: estimate([load.cpu_per_1000 for load in one.at(case, "server", rate)]))
         rows = [
             (
-                case.label,
+                title(one, case),
                 case.tool,
                 at,
                 [load.cpu_per_1000 for load in one.at(case, "server", rate) if load.cpu_per_1000],
             )
             for case, at in costs
         ]
-        failed = [(case.label, why(case)) for case in shown if not case.ok()]
+        failed = [(title(one, case), why(case)) for case in shown if not case.ok()]
         if rows or failed:
             found["cost"] = dots(
-                f"{prefix}-cost", f"CPU of 1,000 requests at {rate:g}/s: {title}", "s", rows, failed, palette
+                f"{prefix}-cost", f"CPU of 1,000 requests at {rate:g}/s: {heading}", "s", rows, failed, palette
             )
     offline = ranked(one, lambda case: estimate([load.achieved for load in one.at(case, "offline")]))
     if offline:
         found["offline"] = dots(
             f"{prefix}-offline",
-            f"Saturation: {title}",
+            f"Saturation: {heading}",
             "requests/s",
             [
-                (case.label, case.tool, at, [load.achieved for load in one.at(case, "offline")])
+                (title(one, case), case.tool, at, [load.achieved for load in one.at(case, "offline")])
                 for case, at in reversed(offline)
             ],
             [],
@@ -237,7 +276,7 @@ def load_table(one: Served) -> Table:
     rows = []
     for case in one.cases:
         for rate in one.rates:
-            loads = [load for load in one.loads.get(case.name, []) if load.kind == "server" and load.rate == rate]
+            loads = [load for load in one.loads.get(key(case), []) if load.kind == "server" and load.rate == rate]
             valid = [load for load in loads if load.valid]
             state = "fell behind" if any(load.saturated for load in valid) else ("ok" if valid else "not valid")
 
@@ -248,7 +287,7 @@ def load_table(one: Served) -> Table:
             bound = quantile_estimate(valid, 0.99)
             rows.append(
                 [
-                    case.label,
+                    title(one, case),
                     f"{rate:g}",
                     f"{len(valid)}/{len(case.rows)}",
                     state,
@@ -280,12 +319,12 @@ def server_table(one: Served) -> Table:
         memory = memory_parts(one, case)
         start = ready(case)
         first = next(iter(case.ok()), None)
-        loads = one.loads.get(case.name, [])
-        single = estimate([load.responses[0.9] for load in loads if load.kind == "single_stream"])
-        offline = estimate([load.achieved for load in loads if load.kind == "offline"])
+        loads = one.loads.get(key(case), [])
+        single = estimate([load.responses[0.9] for load in one.at(case, "single_stream")])
+        offline = estimate([load.achieved for load in one.at(case, "offline")])
         rows.append(
             [
-                case.label,
+                title(one, case),
                 f"{len(case.ok())}/{len(case.rows)}" if case.ok() else why(case),
                 interval_text(start, "s") if start else "-",
                 f"{memory['idle']:,.0f}" if memory else "-",
@@ -411,7 +450,7 @@ def summary(one: Served) -> dict[str, Any]:
 
     return {
         "scenario": one.question.name,
-        "device": "cpu",
+        "devices": one.question.devices,
         "run": run["run"],
         "commit": run["commit"],
         "profile": run["profile"],
@@ -419,6 +458,7 @@ def summary(one: Served) -> dict[str, Any]:
         "cases": [
             {
                 "tool": case.label,
+                "device": case.device,
                 "workers": case.workers,
                 "control": case.control,
                 "outcomes": dict(collections.Counter(row["outcome"] for row in case.rows)),

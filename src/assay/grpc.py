@@ -1,0 +1,200 @@
+"""The Open Inference Protocol (V2) over gRPC: one channel, tensors as raw bytes."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import gc
+import socket
+import time
+from collections.abc import Callable
+from typing import BinaryIO
+
+import grpc
+import grpc.aio
+import numpy
+from tritonclient.grpc import service_pb2
+
+from assay.load import CLOSED, LEAD_NS, TIMEOUT, Log, Timer
+
+OPTIONS = [("grpc.enable_http_proxy", 0)]
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
+TYPES = {"float32": "FP32", "float64": "FP64", "int64": "INT64"}
+# Statuses of answers that are not right, as the table `requests` keeps them: 1000 and gRPC's own code.
+STATUS = 1000
+
+
+class Grpc:
+    """One model of one server; see `assay.transport.Transport`."""
+
+    def __init__(self, host: str, port: int, model: str, payloads: numpy.ndarray) -> None:
+        self.host, self.port, self.model = host, port, model
+        self.requests = [self.encode(rows) for rows in payloads]
+
+    def encode(self, rows: numpy.ndarray) -> bytes:
+        request = service_pb2.ModelInferRequest(model_name=self.model)
+        request.inputs.add(name="x", datatype=TYPES[rows.dtype.name], shape=rows.shape)
+        request.raw_input_contents.append(numpy.ascontiguousarray(rows).tobytes())
+        return bytes(request.SerializeToString())
+
+    def decode(self, body: bytes) -> numpy.ndarray:
+        """The first output, flat. Raises ValueError where there is none."""
+        try:
+            answer = service_pb2.ModelInferResponse.FromString(body)
+        except Exception as fault:
+            raise ValueError(f"not a ModelInferResponse: {fault}") from fault
+        if answer.raw_output_contents:
+            kinds = {short: name for name, short in TYPES.items()}
+            kind = kinds.get(answer.outputs[0].datatype) if answer.outputs else None
+            if kind is None:
+                raise ValueError("an output of a type that is not known")
+            return numpy.frombuffer(answer.raw_output_contents[0], kind).astype(numpy.float64)
+        if not answer.outputs:
+            raise ValueError("no output")
+        contents = answer.outputs[0].contents
+        return numpy.asarray(contents.fp32_contents or contents.fp64_contents, dtype=numpy.float64)
+
+    def listens(self, timeout_s: float) -> None:
+        socket.create_connection((self.host, self.port), timeout_s).close()
+
+    def ask(self, payload: int, timeout_s: float) -> tuple[int, bytes]:
+        with grpc.insecure_channel(f"{self.host}:{self.port}", OPTIONS) as channel:
+            try:
+                return 200, channel.unary_unary(METHOD)(self.requests[payload], timeout=timeout_s)
+            except grpc.RpcError as error:
+                if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    raise ConnectionError(error.details()) from error
+                return STATUS + error.code().value[0], str(error.details()).encode()
+
+    def generator(self, bodies: BinaryIO, limit: int, timeout_s: float) -> GrpcGenerator:
+        return GrpcGenerator(f"{self.host}:{self.port}", self.requests, bodies, timeout_s)
+
+
+class GrpcGenerator:
+    """As `assay.load.Generator`, over one HTTP/2 channel: a request never waits for a connection."""
+
+    def __init__(self, target: str, requests: list[bytes], bodies: BinaryIO, timeout_s: float) -> None:
+        self.target, self.requests, self.bodies, self.timeout_s = target, requests, bodies, timeout_s
+        self.order: array.array[int] = array.array("q")
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        """Nothing is held between two loads."""
+
+    def open_loop(self, moments: numpy.ndarray, payloads: numpy.ndarray, on_start: Callable[[int], None]) -> Log:
+        """See `assay.load.Generator.open_loop`."""
+
+        async def work() -> int:
+            start = time.perf_counter_ns() + LEAD_NS
+            on_start(start)
+            self.prepare(array.array("q", (moments + start).astype(numpy.int64).tobytes()), payloads)
+            total = len(self.due)
+            if not total:
+                return 0
+            loop, timer, finished = asyncio.get_running_loop(), Timer(), asyncio.Event()
+            position = 0
+
+            def fire_due() -> None:
+                nonlocal position
+                timer.clear()
+                now = time.perf_counter_ns()
+                while position < total and self.due[position] <= now:
+                    self.fire(position, now)
+                    position += 1
+                    now = time.perf_counter_ns()
+                if position < total:
+                    timer.set(self.due[position])
+                else:
+                    finished.set()
+
+            loop.add_reader(timer.descriptor, fire_due)
+            timer.set(self.due[0])
+            try:
+                await finished.wait()
+                while self.tasks:
+                    await asyncio.wait(self.tasks)
+            finally:
+                loop.remove_reader(timer.descriptor)
+                timer.close()
+            return total
+
+        return self.measure(work)
+
+    def closed_loop(self, concurrency: int, seconds: float, payloads: numpy.ndarray) -> Log:
+        """See `assay.load.Generator.closed_loop`."""
+
+        async def work() -> int:
+            self.prepare(array.array("q", bytes(8 * len(payloads))), payloads)
+            deadline = time.perf_counter_ns() + int(seconds * 1e9)
+            position = 0
+            while True:
+                now = time.perf_counter_ns()
+                while len(self.tasks) < concurrency and position < len(payloads) and now < deadline:
+                    self.due[position] = now
+                    self.fire(position, now)
+                    position += 1
+                    now = time.perf_counter_ns()
+                if not self.tasks:
+                    return position
+                await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
+
+        return self.measure(work)
+
+    def prepare(self, due: array.array[int], payloads: numpy.ndarray) -> None:
+        self.due = due
+        self.payloads: array.array[int] = array.array("q", payloads.astype(numpy.int64).tobytes())
+        self.fired, self.sent, self.done = (array.array("q", bytes(8 * len(due))) for _ in range(3))
+        self.status, self.size = array.array("i", bytes(4 * len(due))), array.array("i", bytes(4 * len(due)))
+        self.order = array.array("q")
+
+    def measure(self, work: Callable[[], object]) -> Log:
+        async def within_channel() -> tuple[int, int]:
+            async with grpc.aio.insecure_channel(self.target, OPTIONS) as channel:
+                self.method = channel.unary_unary(METHOD)
+                gc.collect()
+                gc.freeze()
+                gc.disable()
+                cpu = time.process_time_ns()
+                try:
+                    return await work(), time.process_time_ns() - cpu  # type: ignore[misc]
+                finally:
+                    gc.enable()
+                    gc.unfreeze()
+
+        count, spent = asyncio.run(within_channel())
+
+        def column(values: array.array[int]) -> numpy.ndarray:
+            return numpy.array(values[:count])
+
+        return Log(
+            payload=column(self.payloads),
+            scheduled=column(self.due),
+            fired=column(self.fired),
+            sent=column(self.sent),
+            done=column(self.done),
+            status=column(self.status),
+            size=column(self.size),
+            cpu_ns=spent,
+            connections=1,
+        )
+
+    def fire(self, request: int, now: int) -> None:
+        self.fired[request] = now
+        task = asyncio.get_running_loop().create_task(self.one(request))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def one(self, request: int) -> None:
+        self.sent[request] = time.perf_counter_ns()
+        try:
+            body = await self.method(self.requests[self.payloads[request]], timeout=self.timeout_s)
+        except grpc.aio.AioRpcError as error:
+            self.done[request] = time.perf_counter_ns()
+            code = error.code()
+            kinds = {grpc.StatusCode.DEADLINE_EXCEEDED: TIMEOUT, grpc.StatusCode.UNAVAILABLE: CLOSED}
+            self.status[request] = kinds.get(code, STATUS + code.value[0])
+            return
+        self.done[request] = time.perf_counter_ns()
+        self.status[request] = 200
+        self.size[request] = self.bodies.write(body)
+        self.order.append(request)
