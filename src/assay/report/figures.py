@@ -65,18 +65,18 @@ class Figure:
 
 
 class Palette:
-    """One colour and marker a label, the same on all pages; beyond the seventh all are grey."""
+    """One colour and marker a label, the same on all pages; from the eighth on colours return with other markers."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.place = {label: index for index, label in enumerate(sorted(set(labels)))}
 
     def colour(self, label: str) -> str:
-        index = self.place.get(label, len(COLOURS))
-        return COLOURS[index] if index < len(COLOURS) else GREY
+        index = self.place.get(label)
+        return GREY if index is None else COLOURS[index % len(COLOURS)]
 
     def marker(self, label: str) -> str:
-        index = self.place.get(label, len(MARKERS))
-        return MARKERS[index % len(MARKERS)]
+        index = self.place.get(label, 0)
+        return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
 
 
 def canvas(
