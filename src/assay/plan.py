@@ -70,8 +70,9 @@ def profiled(scenario: Scenario, profile: str, blocks: int | None = None) -> Sce
         load = scenario.load
         longest = dict(zip(("idle", "warmup", "window"), SERVING_S[profile], strict=True))
         changes: dict[str, Any] = {name: min(getattr(load, name), value) for name, value in longest.items()}
+        changes |= {"single_stream": None, "offline": None}  # for a closer look than these profiles give
         if profile == "smoke":
-            changes |= {"rates": load.rates[:1], "single_stream": None, "offline": None, "slo": None}
+            changes |= {"rates": load.rates[:1], "slo": None}
         scenario = scenario.model_copy(update={"load": load.model_copy(update=changes)})
     if scenario.infer and profile == "smoke":
         shorter = {"rows": min(scenario.infer.rows, SMOKE_ROWS), "passes": 1}

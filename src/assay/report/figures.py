@@ -365,6 +365,33 @@ def curves(
     return finish(plot, name, title, f"{title}. " + "; ".join(words))
 
 
+def votes(
+    name: str,
+    title: str,
+    rows: Sequence[tuple[str, str, Sequence[tuple[float, bool]], Sequence[tuple[float | None, float | None]]]],
+    palette: Palette,
+) -> Figure:
+    """A search for the largest rate: rows of (case, tool, loads as (rate, passed), brackets of the trials)."""
+    plot, (axes,) = canvas(0.95 + 0.3 * max(len(rows), 1), names=[row[0] for row in rows])
+    words = []
+    for place, (case, tool, loads, brackets) in enumerate(rows):
+        colour = palette.colour(tool)
+        axes.plot([rate for rate, passed in loads if passed], [place] * sum(p for _, p in loads), "o", color=colour)
+        missed = [rate for rate, passed in loads if not passed]
+        axes.plot(missed, [place] * len(missed), "x", color=colour)
+        for low, high in brackets:
+            if low and high:
+                axes.plot([low, high], [place - 0.25] * 2, "-", color=INK, linewidth=2)
+        words.append(f"{case} " + ", ".join(f"[{low or 'none'}, {high or 'none'}]" for low, high in brackets))
+    axes.set_yticks(range(len(rows)), [row[0] for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("offered, requests/s; dot: within the bound, cross: not, bar: the bracket of a trial")
+    axes.grid(axis="x")
+    return finish(plot, name, title, f"{title}. " + "; ".join(words))
+
+
 def nines(
     name: str, title: str, series: Mapping[str, tuple[str, int, Sequence[float], Sequence[float]]], palette: Palette
 ) -> Figure:

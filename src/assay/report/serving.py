@@ -14,12 +14,13 @@ from assay import tails
 from assay.measured import Case
 from assay.report.answer import provenance, reproduce, why
 from assay.report.document import Code, Details, Heading, Items, Paragraph, Part, Picture, Table
-from assay.report.figures import Figure, Palette, amount, curves, dots, interval_text, nines, stacked
+from assay.report.figures import Figure, Palette, amount, curves, dots, interval_text, nines, stacked, votes
 from assay.served import Load, Served, key
 from assay.statistics import Estimate
 
 MOST_LINES = 8  # on one figure; the rest is in the table
 
+KINDS = ("latency", "search", "shape", "start", "memory", "cost", "offline")
 CAPTIONS = {
     "latency": "Response time from the scheduled moment, against the rate offered; means over trials. A cross: the "
     "server fell behind. Loads that were not valid are left out.",
@@ -28,6 +29,7 @@ CAPTIONS = {
     "start": "From the tool's call to the first correct prediction. Packaging and environments were made before.",
     "memory": "Proportional set size of the server's processes: idle before the first load, and what loads added.",
     "cost": "CPU of all processes of the server in a window; the client's is not in it.",
+    "search": "Each load that was tried, and per trial the bracket: highest rate that passed, lowest that did not.",
     "offline": "Requests in flight at all times: the most that came back.",
 }
 
@@ -225,6 +227,14 @@ def draw(one: Served, palette: Palette) -> dict[str, Figure]:
             found["cost"] = dots(
                 f"{prefix}-cost", f"CPU of 1,000 requests at {rate:g}/s: {heading}", "s", rows, failed, palette
             )
+    searched = []
+    for case in shown:
+        loads = [(load.rate, bool(load.row["passed"])) for load in one.at(case, "search") if load.rate]
+        if loads:
+            brackets = [(row["slo_low"], row["slo_high"]) for row in case.ok() if row["slo_quantile"]]
+            searched.append((title(one, case), case.tool, loads, brackets))
+    if searched:
+        found["search"] = votes(f"{prefix}-search", f"Rate within the bound: {heading}", searched, palette)
     offline = ranked(one, lambda case: estimate([load.achieved for load in one.at(case, "offline")]))
     if offline:
         found["offline"] = dots(
@@ -393,7 +403,7 @@ def scenario_parts(one: Served, drawn: Mapping[str, Figure]) -> list[Part]:
         *(Paragraph(alarm.replace("(failures", "(../failures"), "warning") for alarm in alarms(one)),
         *note(one),
         Items(sentences(one)),
-        *picture_parts(drawn, ("latency", "shape", "start", "memory", "cost", "offline")),
+        *picture_parts(drawn, KINDS),
         Heading("Numbers", 3),
         load_table(one),
         server_table(one),
@@ -433,7 +443,7 @@ def markdown_parts(one: Served, drawn: Mapping[str, Figure]) -> list[Part]:
         *(Paragraph(alarm.replace("(failures.html)", "(#failures)"), "warning") for alarm in alarms(one)),
         *note(one),
         Items(sentences(one)),
-        *picture_parts(drawn, ("latency", "shape", "start", "memory", "cost", "offline")),
+        *picture_parts(drawn, KINDS),
         load_table(one),
         server_table(one),
         Paragraph(provenance(one.question)),
