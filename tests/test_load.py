@@ -156,7 +156,7 @@ def test_what_a_server_does_instead_of_answering_is_told_apart(answer: bytes | N
                 try:
                     connection, _ = listener.accept()
                 except OSError:
-                    return
+                    break
                 connection.recv(65536)
                 if answer is None:
                     held.append(connection)

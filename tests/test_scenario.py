@@ -62,7 +62,7 @@ def test_all_faults_are_listed_at_once_with_line_and_key(tmp_path: Path) -> None
     assert "one.toml:11: measure.timeout: write a duration with its unit" in message
     assert "one.toml:12: measure.bloks: Extra inputs are not permitted" in message
     assert "one.toml:5: batch" in message
-    assert "one.toml:4: workload: 'digit' is none of digits-mlp, table, transformer" in message
+    assert "one.toml:4: workload: 'digit' is none of delay, digits-mlp, table, transformer" in message
     assert "optimizer.lr" in message
 
 

@@ -17,11 +17,13 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contract import Dialect, Endpoint, Serving
+
+predict: Callable[[Any], Any]
 
 
 def init() -> None:

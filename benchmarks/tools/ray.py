@@ -126,7 +126,6 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
 
-    @ray_serve.deployment(num_replicas=job.replicas, ray_actor_options={"num_cpus": 0.2})
     class Model:
         def __init__(self) -> None:
             self.predictor = Serving.from_environment().predictor()
@@ -137,7 +136,8 @@ def main() -> None:
     ray.init(**local_node(job.scratch, 1 + job.replicas), _node_ip_address=job.host)
     try:
         ray_serve.start(http_options={"host": job.host, "port": job.port})
-        ray_serve.run(Model.bind(), route_prefix="/predict")
+        deployment = ray_serve.deployment(num_replicas=job.replicas, ray_actor_options={"num_cpus": 0.2})(Model)
+        ray_serve.run(deployment.bind(), route_prefix="/predict")
         stopped.wait()
         ray_serve.shutdown()
     finally:

@@ -37,7 +37,7 @@ class Handler(BaseHandler):
         self.initialized = True
 
     def preprocess(self, data: list[dict[str, Any]]) -> list[Any]:
-        bodies = [request.get("body") or request.get("data") for request in data]
+        bodies: list[Any] = [request.get("body") or request.get("data") for request in data]
         return [(json.loads(body) if isinstance(body, bytes | bytearray) else body)["instances"] for body in bodies]
 
     def inference(self, data: list[Any], *_: Any, **__: Any) -> list[Any]:

@@ -118,13 +118,13 @@ def sentences(one: Served) -> list[str]:
             f"From the call to the first right answer took {interval_text(low, 's')} with **{title(one, quick)}** and "
             f"{interval_text(high, 's')} with **{title(one, slow)}**."
         )
-    rate = middle_rate(one)
-    if rate:
-        costs = ranked(one, lambda case: estimate([load.cpu_per_1000 for load in one.at(case, "server", rate)]))
+    middle = middle_rate(one)
+    if middle:
+        costs = ranked(one, lambda case: estimate([load.cpu_per_1000 for load in one.at(case, "server", middle)]))
         if costs:
             (cheap, low), (dear, high) = costs[0], costs[-1]
             found.append(
-                f"A thousand requests at {rate:g}/s cost {interval_text(low, 's')} of CPU with "
+                f"A thousand requests at {middle:g}/s cost {interval_text(low, 's')} of CPU with "
                 f"**{title(one, cheap)}** and {interval_text(high, 's')} with **{title(one, dear)}**."
             )
     ratios = [f"{interval_text(ratio)} at {rate:g}/s" for rate, ratio, _ in twins(one)]
@@ -229,10 +229,10 @@ def draw(one: Served, palette: Palette) -> dict[str, Figure]:
             )
     searched = []
     for case in shown:
-        loads = [(load.rate, bool(load.row["passed"])) for load in one.at(case, "search") if load.rate]
-        if loads:
+        tried = [(load.rate, bool(load.row["passed"])) for load in one.at(case, "search") if load.rate]
+        if tried:
             brackets = [(row["slo_low"], row["slo_high"]) for row in case.ok() if row["slo_quantile"]]
-            searched.append((title(one, case), case.tool, loads, brackets))
+            searched.append((title(one, case), case.tool, tried, brackets))
     if searched:
         found["search"] = votes(f"{prefix}-search", f"Rate within the bound: {heading}", searched, palette)
     offline = ranked(one, lambda case: estimate([load.achieved for load in one.at(case, "offline")]))
