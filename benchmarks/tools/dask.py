@@ -98,6 +98,7 @@ def train_rank(job: Training, rank: int, host: str, port: int) -> RankLog:
 def infer(job: Inference) -> Iterator[Callable[[str], None]]:
     import dask.dataframe as dd
     import pandas as pd
+    import pyarrow as pa
     from distributed import Client, LocalCluster
 
     with contextlib.ExitStack() as stack:
@@ -115,19 +116,15 @@ def infer(job: Inference) -> Iterator[Callable[[str], None]]:
             )
             client = stack.enter_context(Client(stack.enter_context(cluster)))
         client.wait_for_workers(job.workers, timeout=WORKERS_S)
+        schema = pa.schema({"row": pa.int64(), "y": pa.list_(pa.float32())})
         meta = pd.DataFrame({"row": pd.Series(dtype="int64"), "y": pd.Series(dtype="object")})
 
         def one_pass(target: str) -> None:
             frame = dd.read_parquet(job.source).map_partitions(predict_frame, job, meta=meta)
-            frame.to_parquet(target, write_index=False, schema={"y": list_of_floats()})
+            # The whole schema: a part would have the rest inferred, from objects that are none of ours.
+            frame.to_parquet(target, write_index=False, schema=schema)
 
         yield one_pass
-
-
-def list_of_floats() -> Any:
-    import pyarrow as pa
-
-    return pa.list_(pa.float32())
 
 
 def predict_frame(frame: Any, job: Inference) -> Any:
