@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 
@@ -18,6 +18,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
+from matplotlib.ticker import LogLocator, NullLocator
 
 from assay.served import SHAPE
 from assay.statistics import Comparison, Estimate
@@ -92,6 +93,15 @@ def canvas(
         wspace=0.28,
     )
     return plot, list(axes[0])
+
+
+def logarithmic(axes: Axes, name: Literal["x", "y"]) -> None:
+    """A logarithmic axis with ticks at 1, 2 and 5, also where it spans less than a decade."""
+    axes.set(**{f"{name}scale": "log"})
+    axis = axes.xaxis if name == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
 
 
 def legend_right(plot: Plot) -> None:
@@ -352,10 +362,9 @@ def curves(
             )
         rates = sorted({rate for _, points in series.values() for rate, _, _ in points})
         axis.set_xscale("log")
-        axis.set_yscale("log")
+        logarithmic(axis, "y")
         axis.set_xticks(rates, [f"{rate:g}" for rate in rates])
-        axis.minorticks_off()
-        axis.yaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_locator(NullLocator())
         if bound:
             axis.axhline(bound, linestyle=":", color=GREY)
         axis.set_xlabel("offered, requests/s")
@@ -385,8 +394,7 @@ def votes(
         words.append(f"{case} " + ", ".join(f"[{low or 'none'}, {high or 'none'}]" for low, high in brackets))
     axes.set_yticks(range(len(rows)), [row[0] for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
+    logarithmic(axes, "x")
     axes.set_xlabel("offered, requests/s; dot: within the bound, cross: not, bar: the bracket of a trial")
     axes.grid(axis="x")
     return finish(plot, name, title, f"{title}. " + "; ".join(words))
@@ -408,11 +416,10 @@ def nines(
         if places:
             last = places[-1]
             words.append(f"{label} {responses[last]:.3g} ms at {SHAPE[last]:.4g} (n = {count})")
-    axes.set_xscale("log")
+    logarithmic(axes, "x")
     axes.set_yscale("log")
     axes.set_yticks([1, 2, 10, 100, 1000], ["0", "50 %", "90 %", "99 %", "99.9 %"])
-    axes.minorticks_off()
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("ms; solid: response, dashed: service")
     axes.set_ylabel("share of requests answered within")
     axes.grid()

@@ -193,7 +193,8 @@ def draw(one: Served, palette: Palette) -> dict[str, Figure]:
             if points:
                 series[title(one, case)] = case.tool, points
         panels.append((f"response p{quantile * 100:g} (ms)", series))
-    if any(series for _, series in panels):
+    panels = [panel for panel in panels if panel[1]]
+    if panels:
         bound = bound_ms(slo) if slo else None
         found["latency"] = curves(f"{prefix}-latency", f"Latency against load: {heading}", panels, bound, palette)
     if rate:
