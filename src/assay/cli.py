@@ -175,8 +175,6 @@ def command_run(options: argparse.Namespace, argv: list[str]) -> int:
             journal, prepared, chosen = run.resume(options.resume or None, place)
         else:
             chosen = run_options(options)
-            if chosen.profile != "smoke" and not place.calibration.exists():
-                print("measuring how quiet this idle machine is, 25 s", file=sys.stderr)
             journal, prepared = run.start(chosen, place, argv)
         progress = Progress(prepared.trials, guesses=earlier_walls(place))
         progress.say(f"run {journal.run}: {len(prepared.trials)} trials, seed {prepared.seed}")

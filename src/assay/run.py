@@ -43,6 +43,7 @@ def start(options: Options, layout: Layout, argv: Sequence[str]) -> tuple[Journa
     commit, dirty = git_state(layout.root)
     if options.profile != "smoke" and not layout.calibration.exists():
         # Limits that are no machine's own reject every second trial on a shared one. Nothing runs yet: it is idle.
+        print("measuring how quiet this idle machine is, 25 s", file=sys.stderr)
         machine.calibrate(layout.calibration)
     limits = machine.Calibration.load(layout.calibration)
     header = {
