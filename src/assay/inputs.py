@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class Inputs:
     key: str
 
 
-def make(one: Scenario, layout: Layout, run: str, say: Any) -> Inputs:
+def make(one: Scenario, layout: Layout, run: str, say: Callable[[str], None]) -> Inputs:
     """Data, initial weights and order of rows, in the harness's own environment.
 
     Raises UsageError with the workload's own message where they cannot be made.
@@ -50,7 +51,9 @@ def make(one: Scenario, layout: Layout, run: str, say: Any) -> Inputs:
     return read(folder, options, key)
 
 
-def make_model(one: Scenario, given: Inputs, python: Path, layout: Layout, run: str, say: Any) -> Inputs:
+def make_model(
+    one: Scenario, given: Inputs, python: Path, layout: Layout, run: str, say: Callable[[str], None]
+) -> Inputs:
     """The trained model, what it is asked and the golden predictions, in the baseline's environment.
 
     Raises UsageError where it cannot be made.

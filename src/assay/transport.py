@@ -13,7 +13,6 @@ import numpy
 from assay import load
 
 MOST_CONNECTIONS = 4096
-OK = 200
 
 
 class TransportError(ValueError):
