@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy
 
 from assay import load, tails
+from assay.shards import Shards
 from assay.transport import MOST_CONNECTIONS, Loader, TransportError, transport
 
 POLL_S = 0.02  # between two attempts to get a first answer
@@ -83,12 +84,16 @@ class Client:
         payloads = numpy.load(plan["payloads"])
         self.golden = [golden.astype(numpy.float64).ravel() for golden in numpy.load(plan["golden"])]
         started = time.process_time_ns()
+        address = plan["url"], plan["request"], plan["response"], plan["headers"]
         try:
-            self.transport = transport(plan["url"], plan["request"], plan["response"], plan["headers"], payloads)
+            self.transport = transport(*address, payloads)
         except TransportError as fault:
             raise PlanError(str(fault)) from fault
         self.encode_ns = (time.process_time_ns() - started) / len(payloads)
         self.decode_ns = 0.0
+        # One generator works in this process; more have processes and cores of their own.
+        cores = plan["cores"]
+        self.shards = Shards(cores, address, Path(plan["payloads"])) if len(cores) > 1 else None
         self.writer: Any = None
         self.loads = 0
 
@@ -103,6 +108,8 @@ class Client:
                 else:
                     self.offer(one)
         finally:
+            if self.shards:
+                self.shards.close()
             # Also when the server died and the engine ends this: what was measured until then is kept.
             if self.writer:
                 self.writer.close()
@@ -153,7 +160,9 @@ class Client:
         """With a pool for twice what is in flight, at least 256 (M40), as far as descriptors go."""
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
         limit = min(max(LEAST_CONNECTIONS, int(2 * in_flight)), MOST_CONNECTIONS, most)
-        return self.transport.generator(bodies, limit, self.plan["timeout_s"])
+        # One request at a time needs one process.
+        source = self.shards if self.shards and in_flight > 1 else self.transport
+        return source.generator(bodies, limit, self.plan["timeout_s"])
 
     def closed(
         self, concurrency: int, seconds: float, payloads: numpy.ndarray, bodies: BinaryIO
@@ -238,7 +247,7 @@ class Client:
                 choice = random.integers(0, len(self.golden), int(seconds * 20_000))
                 log, order = self.closed(one["concurrency"], seconds, choice, bodies)
             verdicts = self.judge(log, order, bodies)
-        row = figures(one, log, verdicts, edges)
+        row = figures(one, log, verdicts, edges, self.shards.count if self.shards else 1)
         row |= {
             "load": number,
             "request_bytes": round(sum(map(len, self.transport.requests)) / len(self.transport.requests)),
@@ -258,7 +267,9 @@ class Client:
         self.writer.write_table(store.request_table(self.plan["trial"], number, log, verdicts))
 
 
-def figures(one: dict[str, Any], log: load.Log, verdicts: dict[int, bool], edges: dict[str, int]) -> dict[str, Any]:
+def figures(
+    one: dict[str, Any], log: load.Log, verdicts: dict[int, bool], edges: dict[str, int], processes: int = 1
+) -> dict[str, Any]:
     """Counts of a load's window, whether the server fell behind, and what makes the load invalid (M43, M44)."""
     opens, closes = edges["opens_ns"], edges["closes_ns"]
     window = (log.scheduled >= opens) & (log.scheduled < closes)
@@ -284,7 +295,7 @@ def figures(one: dict[str, Any], log: load.Log, verdicts: dict[int, bool], edges
         "errors_by_kind": json.dumps(describe(log.status[errors])),
         "mismatches": wrong,
         "connections": log.connections,
-        "generator_cpu_share": log.cpu_ns / wall_ns,
+        "generator_cpu_share": log.cpu_ns / wall_ns / processes,
         "generator_cpu_us": log.cpu_ns / 1e3 / max(1, len(log)),
     }
     open_loop = one["kind"] in ("server", "search")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import array
 import asyncio
-import gc
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import BinaryIO
 
 import grpc
@@ -15,7 +13,7 @@ import grpc.aio
 import numpy
 from tritonclient.grpc import service_pb2
 
-from assay.load import CLOSED, LEAD_NS, TIMEOUT, Log, Timer
+from assay.load import CLOSED, LEAD_NS, TIMEOUT, Log, Recorder, Timer
 
 OPTIONS = [("grpc.enable_http_proxy", 0)]
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
@@ -70,24 +68,25 @@ class Grpc:
         return GrpcGenerator(f"{self.host}:{self.port}", self.requests, bodies, timeout_s)
 
 
-class GrpcGenerator:
+class GrpcGenerator(Recorder):
     """As `assay.load.Generator`, over one HTTP/2 channel: a request never waits for a connection."""
 
     def __init__(self, target: str, requests: list[bytes], bodies: BinaryIO, timeout_s: float) -> None:
         self.target, self.requests, self.bodies, self.timeout_s = target, requests, bodies, timeout_s
-        self.order: array.array[int] = array.array("q")
         self.tasks: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
         """Nothing is held between two loads."""
 
-    def open_loop(self, moments: numpy.ndarray, payloads: numpy.ndarray, on_start: Callable[[int], None]) -> Log:
+    def open_loop(
+        self, moments: numpy.ndarray, payloads: numpy.ndarray, on_start: Callable[[int], None], start: int = 0
+    ) -> Log:
         """See `assay.load.Generator.open_loop`."""
 
         async def work() -> int:
-            start = time.perf_counter_ns() + LEAD_NS
-            on_start(start)
-            self.prepare(array.array("q", (moments + start).astype(numpy.int64).tobytes()), payloads)
+            first = start or time.perf_counter_ns() + LEAD_NS
+            on_start(first)
+            self.prepare(moments + first, payloads)
             total = len(self.due)
             if not total:
                 return 0
@@ -124,7 +123,7 @@ class GrpcGenerator:
         """See `assay.load.Generator.closed_loop`."""
 
         async def work() -> int:
-            self.prepare(array.array("q", bytes(8 * len(payloads))), payloads)
+            self.prepare(numpy.zeros(len(payloads)), payloads)
             deadline = time.perf_counter_ns() + int(seconds * 1e9)
             position = 0
             while True:
@@ -140,43 +139,14 @@ class GrpcGenerator:
 
         return self.measure(work)
 
-    def prepare(self, due: array.array[int], payloads: numpy.ndarray) -> None:
-        self.due = due
-        self.payloads: array.array[int] = array.array("q", payloads.astype(numpy.int64).tobytes())
-        self.fired, self.sent, self.done = (array.array("q", bytes(8 * len(due))) for _ in range(3))
-        self.status, self.size = array.array("i", bytes(4 * len(due))), array.array("i", bytes(4 * len(due)))
-        self.order = array.array("q")
-
-    def measure(self, work: Callable[[], object]) -> Log:
-        async def within_channel() -> tuple[int, int]:
+    def measure(self, work: Callable[[], Awaitable[int]]) -> Log:
+        async def within_channel() -> int:
             async with grpc.aio.insecure_channel(self.target, OPTIONS) as channel:
                 self.method = channel.unary_unary(METHOD)
-                gc.collect()
-                gc.freeze()
-                gc.disable()
-                cpu = time.process_time_ns()
-                try:
-                    return await work(), time.process_time_ns() - cpu  # type: ignore[misc]
-                finally:
-                    gc.enable()
-                    gc.unfreeze()
+                with self.undisturbed():
+                    return await work()
 
-        count, spent = asyncio.run(within_channel())
-
-        def column(values: array.array[int]) -> numpy.ndarray:
-            return numpy.array(values[:count])
-
-        return Log(
-            payload=column(self.payloads),
-            scheduled=column(self.due),
-            fired=column(self.fired),
-            sent=column(self.sent),
-            done=column(self.done),
-            status=column(self.status),
-            size=column(self.size),
-            cpu_ns=spent,
-            connections=1,
-        )
+        return self.log(asyncio.run(within_channel()), connections=1)
 
     def fire(self, request: int, now: int) -> None:
         self.fired[request] = now

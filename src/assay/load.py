@@ -19,7 +19,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 import httptools
@@ -62,6 +62,54 @@ class Log:
 
     def __len__(self) -> int:
         return len(self.scheduled)
+
+
+class Recorder:
+    """Keeps what became of each request of one load: arrays, so that a stamp is one assignment (M38, M41)."""
+
+    bodies: BinaryIO  # of the answers, one after the other
+
+    def prepare(self, due: numpy.ndarray, payloads: numpy.ndarray) -> None:
+        """Room for as many requests as `due` has moments, in ns of `time.perf_counter_ns`; 0: not known before."""
+        count = len(due)
+        self.due: array.array[int] = array.array("q", due.astype(numpy.int64).tobytes())
+        self.payloads: array.array[int] = array.array("q", payloads.astype(numpy.int64).tobytes())
+        self.fired, self.sent, self.done = (array.array("q", bytes(8 * count)) for _ in range(3))
+        self.status, self.size = array.array("i", bytes(4 * count)), array.array("i", bytes(4 * count))
+        self.order: array.array[int] = array.array("q")  # requests in the order of their bodies
+        self.cpu_ns = 0
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """No garbage is collected, which would be charged to whichever request it hits; CPU is counted."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        began = time.process_time_ns()
+        try:
+            yield
+        finally:
+            self.cpu_ns = time.process_time_ns() - began
+            gc.enable()
+            gc.unfreeze()
+
+    def log(self, count: int, connections: int) -> Log:
+        """Of the first `count` requests."""
+
+        def column(values: array.array[int]) -> numpy.ndarray:
+            return numpy.array(values[:count])
+
+        return Log(
+            payload=column(self.payloads),
+            scheduled=column(self.due),
+            fired=column(self.fired),
+            sent=column(self.sent),
+            done=column(self.done),
+            status=column(self.status),
+            size=column(self.size),
+            cpu_ns=self.cpu_ns,
+            connections=connections,
+        )
 
 
 class Timer:
@@ -123,7 +171,7 @@ class Connection:
         self.complete = True
 
 
-class Generator:
+class Generator(Recorder):
     """Sends `requests`, whole HTTP/1.1 messages, to one address; responses' bodies go to `bodies` as they come."""
 
     def __init__(
@@ -131,7 +179,6 @@ class Generator:
     ) -> None:
         self.host, self.port, self.requests, self.bodies = host, port, requests, bodies
         self.limit, self.timeout_ns = limit, int(timeout_s * 1e9)
-        self.order: array.array[int] = array.array("q")  # requests in the order of their bodies in the file
         self.epoll = select.epoll()
         self.timer = Timer()
         self.epoll.register(self.timer.descriptor, select.EPOLLIN)
@@ -147,17 +194,17 @@ class Generator:
         self.timer.close()
         self.epoll.close()
 
-    def open_loop(self, moments: numpy.ndarray, payloads: numpy.ndarray, on_start: Callable[[int], None]) -> Log:
-        """Fire each request at its moment (ns from the start); returns when the last is done or given up."""
-        start = time.perf_counter_ns() + LEAD_NS
+    def open_loop(
+        self, moments: numpy.ndarray, payloads: numpy.ndarray, on_start: Callable[[int], None], start: int = 0
+    ) -> Log:
+        """Fire each request at its moment (ns from `start`, or from now); returns when the last is done or given up."""
+        start = start or time.perf_counter_ns() + LEAD_NS
         on_start(start)
-        due: array.array[int] = array.array("q", (moments + start).astype(numpy.int64).tobytes())
-        self.prepare(due, array.array("q", payloads.astype(numpy.int64).tobytes()))
-        total, position = len(due), 0
+        self.open(moments + start, payloads)
+        due, total, position = self.due, len(moments), 0
         if total:
             self.timer.set(due[0])
-        cpu = self.begin()
-        try:
+        with self.undisturbed():
             while position < total or self.busy or self.waiting:
                 for descriptor, events in self.epoll.poll(SWEEP_S):
                     if descriptor == self.timer.descriptor:
@@ -173,20 +220,17 @@ class Generator:
                     else:
                         self.handle(descriptor, events)
                 self.sweep()
-        finally:
-            spent = self.end(cpu)
-        return self.log(total, spent)
+        return self.log(total, self.opened)
 
     def closed_loop(self, concurrency: int, seconds: float, payloads: numpy.ndarray) -> Log:
         """`concurrency` requests in flight at all times, for `seconds`: each next one follows an answer.
 
         For the two metrics that are defined so, SingleStream latency and Offline throughput, and for no tail.
         """
-        capacity = len(payloads)
-        self.prepare(array.array("q", bytes(8 * capacity)), array.array("q", payloads.astype(numpy.int64).tobytes()))
-        cpu, position = self.begin(), 0
+        capacity, position = len(payloads), 0
+        self.open(numpy.zeros(capacity), payloads)
         deadline = time.perf_counter_ns() + int(seconds * 1e9)
-        try:
+        with self.undisturbed():
             while True:
                 now = time.perf_counter_ns()
                 while self.busy + len(self.waiting) < concurrency and position < capacity and now < deadline:
@@ -200,47 +244,12 @@ class Generator:
                     if descriptor != self.timer.descriptor:
                         self.handle(descriptor, events)
                 self.sweep()
-        finally:
-            spent = self.end(cpu)
-        return self.log(position, spent)
+        return self.log(position, self.opened)
 
-    def prepare(self, due: array.array[int], payloads: array.array[int]) -> None:
-        count = len(due)
-        self.due, self.payloads = due, payloads
-        self.fired, self.sent, self.done = (array.array("q", bytes(8 * count)) for _ in range(3))
-        self.status, self.size = array.array("i", bytes(4 * count)), array.array("i", bytes(4 * count))
-        self.order = array.array("q")
+    def open(self, due: numpy.ndarray, payloads: numpy.ndarray) -> None:
+        self.prepare(due, payloads)
         self.opened = 0
         self.swept = time.perf_counter_ns()
-
-    def begin(self) -> int:
-        # A collection in the middle of a window would be charged to whichever request it hits (M41).
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        return time.process_time_ns()
-
-    def end(self, cpu: int) -> int:
-        spent = time.process_time_ns() - cpu
-        gc.enable()
-        gc.unfreeze()
-        return spent
-
-    def log(self, count: int, cpu_ns: int) -> Log:
-        def column(values: array.array[int]) -> numpy.ndarray:
-            return numpy.array(values[:count])
-
-        return Log(
-            payload=column(self.payloads),
-            scheduled=column(self.due),
-            fired=column(self.fired),
-            sent=column(self.sent),
-            done=column(self.done),
-            status=column(self.status),
-            size=column(self.size),
-            cpu_ns=cpu_ns,
-            connections=self.opened,
-        )
 
     def fire(self, request: int) -> None:
         """Send it on a free connection, open one, or let it wait for one."""
