@@ -51,20 +51,23 @@ class Tree:
                 continue
             with contextlib.suppress(psutil.NoSuchProcess):
                 if process.status() == psutil.STATUS_ZOMBIE:
-                    if process.ppid() == self.engine.pid:
-                        self.reap(process.pid)
+                    # A process whose first thread has ended looks like a zombie while its others go on, as a JVM's do.
+                    if process.ppid() == self.engine.pid and not self.reap(process.pid):
+                        found.append(process)
                 else:
                     found.append(process)
         return found
 
-    def reap(self, pid: int) -> None:
-        """Collect an ended child, with what it used."""
+    def reap(self, pid: int) -> bool:
+        """Collect an ended child, with what it used. False where it has not ended yet."""
         with contextlib.suppress(ChildProcessError):
             reaped, status, usage = os.wait4(pid, os.WNOHANG)
-            if reaped:
-                self.cpu_s += usage.ru_utime + usage.ru_stime
-                if reaped == self.root:
-                    self.exit_status = os.waitstatus_to_exitcode(status)
+            if not reaped:
+                return False
+            self.cpu_s += usage.ru_utime + usage.ru_stime
+            if reaped == self.root:
+                self.exit_status = os.waitstatus_to_exitcode(status)
+        return True
 
     def cpu_so_far(self) -> float:
         """User and system seconds of the tree until now, at the kernel's resolution of some 10 ms."""
