@@ -6,6 +6,7 @@ users make namespaces (clone(2), user_namespaces(7)).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -16,9 +17,10 @@ from pathlib import Path
 
 CLONE_NEWUSER = 0x10000000  # linux/sched.h
 CLONE_NEWNET = 0x40000000
-SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914  # linux/sockios.h
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR = 0x8913, 0x8914, 0x8916  # linux/sockios.h
 IFF_UP = 1
-INTERFACE = struct.Struct("16sH14x")  # struct ifreq, as far as flags go
+INTERFACE = struct.Struct("16sH22x")  # struct ifreq with flags
+ADDRESS = struct.Struct("16sHH4s16x")  # struct ifreq with a sockaddr_in: name, family, port, address
 
 
 def enter() -> str:
@@ -58,9 +60,19 @@ def attempt() -> str:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             _, flags = INTERFACE.unpack(fcntl.ioctl(control, SIOCGIFFLAGS, INTERFACE.pack(b"lo", 0)))
             fcntl.ioctl(control, SIOCSIFFLAGS, INTERFACE.pack(b"lo", flags | IFF_UP))
+            keep_name(control)
     except OSError as fault:
         return f"namespaces: {fault}"
     return ""
+
+
+def keep_name(control: socket.socket) -> None:
+    """Give loopback the address that the host's name has, for tools whose processes find each other by that name."""
+    with contextlib.suppress(OSError):  # a name that does not resolve is of no use outside either
+        found = {entry[4][0] for entry in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+        for number, address in enumerate(sorted(str(one) for one in found if not str(one).startswith("127."))):
+            label = f"lo:{number}".encode()
+            fcntl.ioctl(control, SIOCSIFADDR, ADDRESS.pack(label, socket.AF_INET, 0, socket.inet_aton(address)))
 
 
 def free_ports(host: str, count: int) -> list[int]:

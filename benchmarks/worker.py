@@ -1,7 +1,8 @@
 """One request in on stdin, a stream of records out on a descriptor of its own: the inside end of the wire.
 
 Started by the engine as `python -m benchmarks.worker FD`. Standard output and error stay free for the tool.
-A request names what to do: `train`, `serve` or `infer` (a trial), `reference` (the trace that training is checked
+A request names what to do: `train`, `serve` or `infer` (a trial; `exposed` says why it must share the host's network,
+empty: it gets one of its own where the kernel allows it), `reference` (the trace that training is checked
 against), `inputs` and `model` (the files that tools are given). A second line on stdin ends a server in its own
 way; end of file means stop at once.
 """
@@ -24,7 +25,7 @@ from typing import Any
 
 from benchmarks import contract, inputs, isolation, loop
 
-PROTOCOL = 1
+PROTOCOL = 2
 BATCH = 10_000  # samples a record: lines stay short enough to parse without a stall
 TRACEBACK_LINES = 30
 TICK_S = 0.2  # how late the end of a server may be noticed
@@ -135,7 +136,6 @@ def serve(request: dict[str, Any], wire: Wire) -> None:
             request=endpoint.dialect.request,
             response=endpoint.dialect.response,
             headers=endpoint.headers,
-            exposed=request["exposed"],
         )
         while not stop_asked.wait(TICK_S):
             code = endpoint.process.poll() if endpoint.process else None
@@ -223,9 +223,11 @@ def main() -> None:
     descriptor = take_input()
     with os.fdopen(os.dup(descriptor), "rb") as lines:
         request = json.loads(lines.readline())
-    if request.get("isolated"):
-        # Before any thread is started: only a process of one thread may enter a user namespace.
-        request["exposed"] = isolation.enter()
+    if "exposed" in request:
+        if not request["exposed"]:
+            # Before any thread is started: only a process of one thread may enter a user namespace.
+            request["exposed"] = isolation.enter()
+        wire.send("network", exposed=request["exposed"])
     threading.Thread(target=watch_input, args=[descriptor], daemon=True).start()
     try:
         ACTIONS[request["action"]](request, wire)

@@ -50,6 +50,11 @@ def test_each_fault_becomes_its_outcome(rows: Rows, label: str, outcome: str, co
     assert (row["outcome"], row["codes"] or "") == (outcome, codes), f"{row['error']}\n{row['log_tail']}"
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="whether users may make namespaces differs")
+def test_every_trial_has_a_network_of_its_own(rows: Rows) -> None:
+    assert {row["exposed"] for label, row in rows.items() if row["outcome"] == "ok"} == {""}
+
+
 def test_a_plan_of_n_trials_yields_n_rows(rows: Rows) -> None:
     assert len(rows) == 16 + 2 + 4
 

@@ -18,7 +18,7 @@ from assay.plan import Trial
 from assay.scenario import Scenario
 from assay.store import TrialFile
 from assay.tool import Tool
-from assay.trial import THREADS, UNKNOWN_RESOURCES, base_row, ending_fields, keep_log, limits, scratch_folder
+from assay.trial import ATTACHED, THREADS, UNKNOWN_RESOURCES, base_row, ending_fields, keep_log, limits, scratch_folder
 
 
 def execute(
@@ -41,12 +41,15 @@ def execute(
     assert scenario.infer
     times: list[float] = []
     ends: list[int] = []
+    exposed: list[str] = []
     infer, available = scenario.infer, machine.cores()
     pinned = trial.case.device == "cpu" and trial.case.workers <= len(available) and not trial.case.address
 
     def sink(record: wire.Record) -> None:
         if echo:
             echo(record)
+        if isinstance(record, wire.Network):
+            exposed.append(record.exposed)
         if isinstance(record, wire.Samples):
             file.add(record.rank, record.metric, record.unit, "measure", record.start, record.at_ns, record.values)
             times.extend(record.values)
@@ -62,6 +65,7 @@ def execute(
                 request={
                     "action": "infer",
                     "module": tool.module,
+                    "exposed": ATTACHED if trial.case.address else "",
                     "passes": infer.passes,
                     "targets": str(targets),
                     "cores": available[: trial.case.workers] if pinned else [],
@@ -108,6 +112,7 @@ def execute(
         file.add(-1, metric, unit, "trial", 0, stamps, values)
     row = base_row(trial, number, environment.digest, run)
     row |= ending_fields(ending, [])
+    row["exposed"] = exposed[-1] if exposed else None
     if trial.case.address:
         row |= UNKNOWN_RESOURCES  # the workers were the cluster's (M58)
     if ending.outcome != "ok":

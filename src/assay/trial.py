@@ -34,6 +34,7 @@ MATHEMATICS = {
     "averaging": "mean",
     "precision": "float32",
 }
+ATTACHED = "attached to what runs in the host's network"
 UNKNOWN_RESOURCES = dict.fromkeys(("cpu_s", "cpu_method", "peak_rss", "rss_by_role", "peak_pss", "pss_by_role"))
 SAMPLE_PHASES = {"step_time": "measure", "loss": "train", "quality": "warmup"}
 
@@ -55,6 +56,7 @@ class Sink:
         self.losses: dict[int, list[float]] = {}
         self.quality: list[tuple[int, float]] = []  # of rank 0: at_ns, value
         self.pilot: wire.Pilot | None = None
+        self.exposed: str | None = None  # why the host's network was shared
 
     def __call__(self, record: wire.Record) -> None:
         if self.echo:
@@ -63,6 +65,8 @@ class Sink:
             self.ranks.append(record)
         elif isinstance(record, wire.Pilot):
             self.pilot = record
+        elif isinstance(record, wire.Network):
+            self.exposed = record.exposed
         elif isinstance(record, wire.Samples):
             phase = SAMPLE_PHASES.get(record.metric, "trial")
             self.file.add(record.rank, record.metric, record.unit, phase, record.start, record.at_ns, record.values)
@@ -133,7 +137,12 @@ def execute(
         ending = runner.run(
             runner.Launch(
                 python=environment.python,
-                request={"action": "train", "module": tool.module, "job": {**fields, "scratch": str(scratch)}},
+                request={
+                    "action": "train",
+                    "module": tool.module,
+                    "exposed": ATTACHED if trial.case.address else "",
+                    "job": {**fields, "scratch": str(scratch)},
+                },
                 scratch=scratch,
                 environment=runner.environment(
                     environment.python,
@@ -155,6 +164,7 @@ def execute(
         file.add(-1, metric, unit, "trial", 0, stamps, values)
     row = base_row(trial, number, environment.digest, run)
     row |= ending_fields(ending, sink.ranks)
+    row["exposed"] = sink.exposed
     if trial.case.address and not {rank.facts.get("pid") for rank in sink.ranks} & ending.rss.by_pid.keys():
         # The ranks were the cluster's: what was seen here is the client's share alone (M58).
         row |= UNKNOWN_RESOURCES

@@ -11,7 +11,7 @@ import enum
 import json
 from typing import Any
 
-PROTOCOL = 1
+PROTOCOL = 2
 # A batch of 10,000 samples with 16-digit stamps and 20-digit values is 380 kB; ten times that is a flood.
 MAX_LINE = 4 * 2**20
 
@@ -33,6 +33,11 @@ class Hello:
     python: str
     pid: int
     at_ns: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Network:
+    exposed: str  # why the trial shares the host's network; "": it has one of its own
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,7 +91,6 @@ class Endpoint:
     request: str  # the dialect's two halves
     response: str
     headers: dict[str, str]
-    exposed: str  # why the trial shares the host's network; "": it has one of its own
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,10 +110,11 @@ class Failed:
     traceback: str
 
 
-Record = Hello | Phase | Digests | Pilot | Endpoint | Rank | Samples | Done | Unsupported | Failed
+Record = Hello | Network | Phase | Digests | Pilot | Endpoint | Rank | Samples | Done | Unsupported | Failed
 
 RECORDS: dict[str, type[Record]] = {
     "hello": Hello,
+    "network": Network,
     "phase": Phase,
     "digests": Digests,
     "pilot": Pilot,
@@ -123,6 +128,7 @@ RECORDS: dict[str, type[Record]] = {
 
 TRANSITIONS: dict[tuple[State, str], State] = {
     (State.START, "hello"): State.READY,
+    (State.READY, "network"): State.READY,
     (State.READY, "phase"): State.WORKING,
     **{(State.WORKING, kind): State.WORKING for kind in ("phase", "digests", "pilot", "endpoint", "rank", "samples")},
     **{(state, kind): State.ENDED for state in (State.READY, State.WORKING) for kind in ("unsupported", "failed")},
