@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import json
 import os
 import signal
@@ -39,6 +40,7 @@ __all__ = [
     "Training",
     "Unsupported",
     "Workload",
+    "together",
     "v2_url",
 ]
 
@@ -120,7 +122,11 @@ class Training:
         """Train as rank `rank` of `workers`, measured by our clock. Call it once, inside the rank."""
         from benchmarks import loop
 
-        return loop.run(self, rank, prepare)
+        log = loop.run(self, rank, prepare)
+        # A wrapped model lies in reference cycles and holds its process group, whose threads abort a process that
+        # ends before they do, even after destroy_process_group (pytorch/pytorch#190489).
+        gc.collect()
+        return log
 
     def save(self) -> Path:
         """Write the job where a launcher's script can load it; returns the path."""
@@ -264,6 +270,15 @@ class Serving:
                 (os.killpg if whole_group else os.kill)(server.pid, stop)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.wait(STOP_S)
+
+
+def together(predictor: Callable[[Any], Any], requests: Sequence[Any]) -> list[Any]:
+    """One call of the model for the rows of several requests: the predictions of each. For tools that form batches."""
+    import numpy
+
+    rows = [numpy.asarray(one) for one in requests]
+    ends = numpy.cumsum([len(one) for one in rows])
+    return numpy.split(predictor(numpy.concatenate(rows)), ends[:-1])
 
 
 def v2_url(job: Serving) -> str:

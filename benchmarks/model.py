@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from benchmarks.loop import bare_step, load_workload
 
 # Enough for the digits to be told apart; what a model has learnt does not change how long it takes to answer.
 STEPS, BATCH, RATE, MOMENTUM = 60, 256, 0.05, 0.9
+LARGE, LARGE_BATCH = 1_000_000, 8  # parameters from which a step of the usual batch would take seconds
+BATCH_SIZES = 4096  # largest batch that is told apart; larger ones count as this
 PAYLOADS = 256  # distinct requests: a constant, a swapped or a stale answer is then seen
 
 
@@ -26,8 +29,10 @@ def make(folder: Path, inputs: str, workload: str, options: Mapping[str, Any], s
     model = load_workload(workload).build(options, files.weights)
     model.load_state_dict(files.weights)
     step = bare_step(model, torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM))
+    parameters = sum(tensor.numel() for tensor in model.parameters())
+    batch = min(LARGE_BATCH if parameters >= LARGE else BATCH, len(files.train[0]))
     for index in range(STEPS):
-        step(*files.batch(index, min(BATCH, len(files.train[0])), 0, 1))
+        step(*files.batch(index, batch, 0, 1))
     for name, tensor in model.state_dict().items():
         numpy.save(folder / f"weight-{name}.npy", tensor.numpy())
     chosen = numpy.random.default_rng([seed, 3]).integers(0, len(files.train[0]), (PAYLOADS, rows))
@@ -82,9 +87,25 @@ def load(job: Serving | Inference, prepare: Callable[[Any], Any] | None = None) 
     # JSON has no integers of a width: whoever decodes it gets floats, and the model what it was trained on.
     dtype = torch.from_numpy(numpy.load(Path(job.model, "payloads.npy"), mmap_mode="r")[:0].copy()).dtype
 
+    calls = batch_counter(job.scratch)
+
     def predict(rows: Any) -> Any:
         with torch.inference_mode():
             tensor = torch.as_tensor(numpy.asarray(rows), dtype=dtype, device=job.device)
+            calls[min(len(tensor), BATCH_SIZES)] += 1
             return model(tensor).cpu().numpy()
 
     return predict
+
+
+def batch_counter(scratch: str) -> Any:
+    """Calls of the model in this process by their number of rows: a mapped file, which the engine reads meanwhile.
+
+    So the batches that a server forms are counted in the same way for all of them, whether it tells or not.
+    """
+    import numpy
+
+    path = Path(scratch, f"batches-{os.getpid()}")
+    path.touch()
+    os.truncate(path, 8 * (BATCH_SIZES + 1))
+    return numpy.memmap(path, "int64", "r+")

@@ -64,6 +64,13 @@ def test_a_variant_is_a_case_with_settings_of_its_own(question: scenario.Scenari
     assert (variant.tool, variant.settings) == ("dask", {"malloc_trim": "unset"})
 
 
+def test_a_setting_that_no_tool_reads_is_refused(question: scenario.Scenario) -> None:
+    variants = {"slow-dask": scenario.Variant(tool="dask", settings={"maloc_trim": "unset"})}
+
+    with pytest.raises(UsageError, match=r"variants.slow-dask.settings: dask reads no 'maloc_trim'.*malloc_trim"):
+        plan.cases(question.model_copy(update={"variants": variants}), TOOLS)
+
+
 def test_profiles_set_the_blocks(question: scenario.Scenario) -> None:
     blocks = {profile: plan.profiled(question, profile).measure.blocks for profile in plan.PROFILES}
 

@@ -11,6 +11,7 @@
 # title = "Azure ML inference server"
 # homepage = "https://learn.microsoft.com/azure/machine-learning"
 # devices = ["cpu"]
+# settings = ["access_log"]
 # ///
 """Azure ML's inference HTTP server with an entry script; the managed endpoints around it are not measured."""
 
@@ -43,5 +44,6 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         *(str(Path(sys.executable).with_name("azmlinfsrv")), "--entry_script", __file__),
         *("--port", str(job.port), "--worker_count", str(job.replicas)),
     ]
-    with job.start(command) as server:
+    variables = {} if job.settings.get("access_log", True) else {"AZUREML_LOG_LEVEL": "WARNING"}
+    with job.start(command, variables) as server:
         yield Endpoint(f"http://{job.host}:{job.port}/score", Dialect('{"data": $rows}', "predictions"), process=server)

@@ -11,6 +11,7 @@
 # title = "BentoML"
 # homepage = "https://bentoml.com"
 # devices = ["cpu"]
+# settings = ["access_log", "max_batch"]
 # ///
 """BentoML: a service class, as its quickstart writes it."""
 
@@ -26,15 +27,18 @@ import numpy as np
 from benchmarks.contract import JOB, Dialect, Endpoint, Serving
 
 # Read when the service is declared, in the server's processes; the worker that starts them has no job yet.
-replicas = Serving.from_environment().replicas if JOB in os.environ else 1
+replicas, settings = 1, {}
+if JOB in os.environ:
+    replicas, settings = Serving.from_environment().replicas, Serving.from_environment().settings
+batching = {"batchable": True, "max_batch_size": settings["max_batch"]} if "max_batch" in settings else {}
 
 
-@bentoml.service(workers=replicas)
+@bentoml.service(workers=replicas, logging={"access": {"enabled": settings.get("access_log", True)}})
 class Model:
     def __init__(self) -> None:
         self.predictor = Serving.from_environment().predictor()
 
-    @bentoml.api
+    @bentoml.api(**batching)
     def predict(self, x: np.ndarray) -> np.ndarray:
         predictions: np.ndarray = self.predictor(x)
         return predictions

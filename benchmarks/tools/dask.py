@@ -12,6 +12,7 @@
 # title = "Dask"
 # homepage = "https://distributed.dask.org"
 # devices = ["cpu", "cuda"]
+# settings = ["malloc_trim"]
 # ///
 """Dask: ranks of DistributedDataParallel as pinned tasks, one a worker; data frames for batch inference."""
 

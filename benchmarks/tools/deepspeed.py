@@ -12,6 +12,7 @@
 # title = "DeepSpeed"
 # homepage = "https://www.deepspeed.ai"
 # devices = ["cpu", "cuda"]
+# settings = ["access_log", "zero_stage"]
 # ///
 """DeepSpeed: its training engine, ZeRO stage 0 unless set otherwise, and `init_inference` behind a thin server."""
 
@@ -85,6 +86,7 @@ def serve(job: Serving) -> Iterator[Endpoint]:
     command = [
         *(sys.executable, "-m", "uvicorn", "--factory", f"{__name__}:application"),
         *("--host", job.host, "--port", str(job.port), "--workers", str(job.replicas)),
+        *([] if job.settings.get("access_log", True) else ["--no-access-log"]),
     ]
     with job.start(command, {"DS_ACCELERATOR": job.device}) as server:
         yield Endpoint(f"http://{job.host}:{job.port}/predict", V1, process=server)

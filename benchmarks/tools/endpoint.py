@@ -11,6 +11,7 @@
 # title = "A server that already runs"
 # homepage = "https://github.com/kserve/open-inference-protocol"
 # devices = ["cpu"]
+# settings = ["dialect", "request", "response"]
 # ///
 """Any URL that already serves the model: attached to, measured and checked like the rest.
 
@@ -23,6 +24,8 @@ from collections.abc import Iterator
 
 from benchmarks.contract import V1, V2, Dialect, Endpoint, Serving, Unsupported
 
+DIALECTS = {"v1": V1, "v2": V2}
+
 
 @contextlib.contextmanager
 def serve(job: Serving) -> Iterator[Endpoint]:
@@ -32,5 +35,8 @@ def serve(job: Serving) -> Iterator[Endpoint]:
     if "request" in settings:
         dialect = Dialect(str(settings["request"]), str(settings.get("response", "")))
     else:
-        dialect = {"v1": V1, "v2": V2}[str(settings.get("dialect", "v2"))]
+        name = settings.get("dialect", "v2")
+        if name not in DIALECTS:
+            raise Unsupported(f"dialect {name!r} is none of {', '.join(DIALECTS)}; or give request and response")
+        dialect = DIALECTS[name]
     yield Endpoint(job.address, dialect)

@@ -11,6 +11,7 @@
 # title = "FastAPI and uvicorn"
 # homepage = "https://fastapi.tiangolo.com"
 # devices = ["cpu"]
+# settings = ["access_log"]
 # ///
 """FastAPI under uvicorn: a thin application of our own, the baseline that every server is compared with."""
 

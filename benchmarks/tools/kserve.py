@@ -11,14 +11,17 @@
 # title = "KServe model server"
 # homepage = "https://kserve.github.io/website"
 # devices = ["cpu"]
+# settings = ["protocol", "access_log"]
 # ///
 """KServe's Python model server, alone: the cluster controller around it is not measured."""
 
 import argparse
 import contextlib
+import json
 import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import kserve
@@ -46,6 +49,11 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         *(sys.executable, "-m", __name__, "--http_port", str(job.port), "--grpc_port", str(job.ports[1])),
         *("--workers", str(job.replicas)),
     ]
+    if not job.settings.get("access_log", True):
+        quiet = {"uvicorn.access": {"level": "WARNING"}, "kserve.trace": {"level": "WARNING"}}
+        config = Path(job.scratch, "logging.json")
+        config.write_text(json.dumps({"version": 1, "disable_existing_loggers": False, "loggers": quiet}))
+        command += ["--log_config_file", str(config)]
     with job.start(command) as server:
         yield Endpoint(v2_url(job), V2, process=server)
 

@@ -11,6 +11,7 @@
 # title = "LitServe"
 # homepage = "https://lightning.ai/litserve"
 # devices = ["cpu"]
+# settings = ["access_log", "max_batch", "max_delay_ms"]
 # ///
 """LitServe: a LitAPI, as its quickstart writes it."""
 
@@ -21,7 +22,7 @@ from typing import Any
 
 import litserve
 
-from benchmarks.contract import Dialect, Endpoint, Serving
+from benchmarks.contract import Dialect, Endpoint, Serving, together
 
 
 class Model(litserve.LitAPI):
@@ -32,7 +33,13 @@ class Model(litserve.LitAPI):
         return request["input"]
 
     def predict(self, x: Any) -> Any:
-        return self.predictor(x)
+        return together(self.predictor, x) if self.max_batch_size > 1 else self.predictor(x)
+
+    def batch(self, inputs: list[Any]) -> list[Any]:
+        return inputs
+
+    def unbatch(self, output: list[Any]) -> list[Any]:
+        return output
 
     def encode_response(self, output: Any) -> dict[str, Any]:
         return {"output": output.tolist()}
@@ -46,8 +53,11 @@ def serve(job: Serving) -> Iterator[Endpoint]:
 
 def main() -> None:
     job = Serving.from_environment()
-    server = litserve.LitServer(Model(), accelerator="cpu", workers_per_device=job.replicas)
-    server.run(host=job.host, port=job.port, generate_client_file=False)
+    settings = job.settings
+    model = Model(max_batch_size=settings.get("max_batch", 1), batch_timeout=settings.get("max_delay_ms", 0) / 1e3)
+    server = litserve.LitServer(model, accelerator="cpu", workers_per_device=job.replicas)
+    access_log = settings.get("access_log", True)
+    server.run(host=job.host, port=job.port, generate_client_file=False, access_log=access_log)
 
 
 if __name__ == "__main__":

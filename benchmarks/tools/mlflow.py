@@ -11,6 +11,7 @@
 # title = "MLflow scoring server"
 # homepage = "https://mlflow.org"
 # devices = ["cpu"]
+# settings = ["access_log"]
 # ///
 """MLflow: a pyfunc model behind `mlflow models serve`, which is also what Databricks packages."""
 
@@ -54,7 +55,10 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         *(sys.executable, "-m", "mlflow", "models", "serve", "-m", f"{job.scratch}/model"),
         *("--env-manager", "local", "--workers", str(job.replicas), "-h", job.host, "-p", str(job.port)),
     ]
-    with job.start(command, {"MLFLOW_DISABLE_TELEMETRY": "true"}) as server:
+    variables = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    if not job.settings.get("access_log", True):
+        variables["UVICORN_ACCESS_LOG"] = "false"  # an option of the uvicorn command that `mlflow models serve` runs
+    with job.start(command, variables) as server:
         yield Endpoint(
             f"http://{job.host}:{job.port}/invocations", Dialect('{"inputs": $rows}', "predictions"), process=server
         )

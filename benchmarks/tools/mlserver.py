@@ -11,6 +11,7 @@
 # title = "MLServer"
 # homepage = "https://mlserver.readthedocs.io"
 # devices = ["cpu"]
+# settings = ["protocol", "max_batch", "max_delay_ms"]
 # ///
 """MLServer (Seldon): a custom runtime behind the Open Inference Protocol."""
 
@@ -54,6 +55,11 @@ def package(job: Serving) -> None:
     }
     (folder / "settings.json").write_text(json.dumps(settings))
     model = {"name": "model", "implementation": f"{__name__}.Runtime"}
+    if job.settings.get("max_batch", 1) > 1:
+        model |= {
+            "max_batch_size": job.settings["max_batch"],
+            "max_batch_time": job.settings.get("max_delay_ms", 0) / 1e3,
+        }
     (folder / "model-settings.json").write_text(json.dumps(model))
 
 

@@ -9,6 +9,7 @@
 # title = "Ray"
 # homepage = "https://ray.io"
 # devices = ["cpu", "cuda"]
+# settings = ["access_log", "max_batch", "max_delay_ms"]
 # ///
 """Ray Train's TorchTrainer on a local or an existing Ray cluster, Ray Data and Ray Serve."""
 
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks
-from benchmarks.contract import V1, Endpoint, Inference, RankLog, Serving, Training
+from benchmarks.contract import V1, Endpoint, Inference, RankLog, Serving, Training, together
 
 # Read by Ray when it is imported: the current generation of Ray Train, and no usage statistics sent home.
 os.environ |= {"RAY_TRAIN_V2_ENABLED": "1", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -122,6 +123,7 @@ def main() -> None:
     from starlette.requests import Request
 
     job = Serving.from_environment()
+    settings, largest = job.settings, job.settings.get("max_batch", 1)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -131,12 +133,21 @@ def main() -> None:
             self.predictor = Serving.from_environment().predictor()
 
         async def __call__(self, request: Request) -> dict[str, Any]:
-            return {"predictions": self.predictor((await request.json())["instances"]).tolist()}
+            rows = (await request.json())["instances"]
+            predictions = await self.predict_batch(rows) if largest > 1 else self.predictor(rows)
+            return {"predictions": predictions.tolist()}
+
+        @ray_serve.batch(max_batch_size=largest, batch_wait_timeout_s=settings.get("max_delay_ms", 0) / 1e3)
+        async def predict_batch(self, requests: list[Any]) -> list[Any]:
+            return together(self.predictor, requests)
 
     ray.init(**local_node(job.scratch, 1 + job.replicas), _node_ip_address=job.host)
     try:
-        ray_serve.start(http_options={"host": job.host, "port": job.port})
-        deployment = ray_serve.deployment(num_replicas=job.replicas, ray_actor_options={"num_cpus": 0.2})(Model)
+        logging = {"enable_access_log": settings.get("access_log", True)}
+        ray_serve.start(http_options={"host": job.host, "port": job.port}, logging_config=logging)
+        deployment = ray_serve.deployment(
+            num_replicas=job.replicas, ray_actor_options={"num_cpus": 0.2}, logging_config=logging
+        )(Model)
         ray_serve.run(deployment.bind(), route_prefix="/predict")
         stopped.wait()
         ray_serve.shutdown()

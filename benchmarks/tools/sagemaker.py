@@ -13,6 +13,7 @@
 # homepage = "https://github.com/aws/sagemaker-inference-toolkit"
 # devices = ["cpu"]
 # needs = ["java>=11"]
+# settings = ["access_log"]
 # ///
 """SageMaker's inference toolkit on multi-model-server; the managed endpoints around it are not measured."""
 

@@ -13,6 +13,7 @@
 # homepage = "https://github.com/pytorch/serve"
 # devices = ["cpu"]
 # needs = ["java>=11"]
+# settings = ["access_log", "max_batch", "max_delay_ms"]
 # ///
 """TorchServe: a model archive with a custom handler. Upstream is archived since August 2025."""
 
@@ -26,7 +27,15 @@ from typing import Any
 
 from ts.torch_handler.base_handler import BaseHandler
 
-from benchmarks.contract import V1, Endpoint, Serving
+from benchmarks.contract import V1, Endpoint, Serving, together
+
+# Nothing a request: neither the access log nor the metrics log.
+QUIET = """\
+<Configuration>
+  <Appenders><Console name="console"><PatternLayout pattern="%d %p %c %m%n"/></Console></Appenders>
+  <Loggers><Root level="warn"><AppenderRef ref="console"/></Root></Loggers>
+</Configuration>
+"""
 
 
 class Handler(BaseHandler):
@@ -41,7 +50,7 @@ class Handler(BaseHandler):
         return [(json.loads(body) if isinstance(body, bytes | bytearray) else body)["instances"] for body in bodies]
 
     def inference(self, data: list[Any], *_: Any, **__: Any) -> list[Any]:
-        return [self.predictor(rows) for rows in data]
+        return together(self.predictor, data)
 
     def postprocess(self, data: list[Any]) -> list[dict[str, Any]]:
         return [{"predictions": predictions.tolist()} for predictions in data]
@@ -57,6 +66,13 @@ def package(job: Serving) -> None:
         check=True,
     )
     first, second, third = job.ports
+    model = {
+        "marName": "model.mar",
+        "minWorkers": job.replicas,
+        "maxWorkers": job.replicas,
+        "batchSize": job.settings.get("max_batch", 1),
+        "maxBatchDelay": job.settings.get("max_delay_ms", 100),  # milliseconds; 100 is TorchServe's default
+    }
     Path(job.scratch, "config.properties").write_text(
         f"inference_address=http://{job.host}:{first}\n"
         f"management_address=http://{job.host}:{second}\n"
@@ -64,7 +80,9 @@ def package(job: Serving) -> None:
         f"grpc_inference_address={job.host}\n"
         f"grpc_management_address={job.host}\n"
         f"default_workers_per_model={job.replicas}\n"
+        f"models={json.dumps({'model': {'1.0': model}})}\n"
     )
+    Path(job.scratch, "log4j2.xml").write_text(QUIET)
 
 
 @contextlib.contextmanager
@@ -73,6 +91,7 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         *(str(Path(sys.executable).with_name("torchserve")), "--start", "--foreground", "--ncs"),
         *("--disable-token-auth", "--model-store", "store", "--models", "model=model.mar"),
         *("--ts-config", "config.properties"),
+        *([] if job.settings.get("access_log", True) else ["--log-config", "log4j2.xml"]),
     ]
     with job.start(command) as server:
         yield Endpoint(f"http://{job.host}:{job.port}/predictions/model", V1, process=server)

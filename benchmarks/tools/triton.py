@@ -11,6 +11,7 @@
 # title = "Triton through PyTriton"
 # homepage = "https://triton-inference-server.github.io/pytriton"
 # devices = ["cpu"]
+# settings = ["protocol", "max_batch", "max_delay_ms"]
 # ///
 """Triton Inference Server through PyTriton: its Python backend, as far as the wheel goes."""
 
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from pytriton.decorators import batch
-from pytriton.model_config import ModelConfig, Tensor
+from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 from benchmarks.contract import V2, Endpoint, Serving, v2_url
@@ -40,7 +41,11 @@ def serve(job: Serving) -> Iterator[Endpoint]:
 def main() -> None:
     job = Serving.from_environment()
     predictor = job.predictor()
-    shapes = [np.load(f"{job.model}/{name}.npy", mmap_mode="r").shape[2:] for name in ("payloads", "golden")]
+    (_, rows, *features), (_, _, *outputs) = (
+        np.load(f"{job.model}/{name}.npy", mmap_mode="r").shape for name in ("payloads", "golden")
+    )
+    # Triton counts rows; what one request holds has to fit.
+    largest, delay = job.settings.get("max_batch", 64), int(job.settings.get("max_delay_ms", 0) * 1e3)
 
     @batch
     def infer(x: Any) -> dict[str, Any]:
@@ -60,9 +65,9 @@ def main() -> None:
         triton.bind(
             model_name="model",
             infer_func=[infer] * job.replicas,
-            inputs=[Tensor(name="x", dtype=np.float32, shape=shapes[0])],
-            outputs=[Tensor(name="y", dtype=np.float32, shape=shapes[1])],
-            config=ModelConfig(max_batch_size=64),
+            inputs=[Tensor(name="x", dtype=np.float32, shape=tuple(features))],
+            outputs=[Tensor(name="y", dtype=np.float32, shape=tuple(outputs))],
+            config=ModelConfig(max_batch_size=max(largest, rows), batcher=DynamicBatcher(delay)),
         )
         triton.serve()
 

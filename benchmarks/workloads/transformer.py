@@ -65,7 +65,7 @@ def initial_weights(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 
 def build(options: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
-    """A module whose call with (inputs, targets) is the mean loss; `predict` gives the logits."""
+    """A module whose call with (inputs, targets) is the mean loss; `predict` gives the logits of the next token."""
     import torch
     from torch import nn
     from torch.nn import functional
@@ -98,19 +98,22 @@ def build(options: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
             self.norm = nn.LayerNorm(width)
             self.head = nn.Linear(width, options["vocabulary"], bias=False)
 
-        def predict(self, tokens: torch.Tensor) -> torch.Tensor:
+        def logits(self, tokens: torch.Tensor) -> torch.Tensor:
             places = torch.arange(tokens.shape[1], device=tokens.device)
             hidden = self.embed(tokens) + self.position(places)
             for block in self.blocks:
                 hidden = block(hidden)
             return self.head(self.norm(hidden))
 
+        def predict(self, tokens: torch.Tensor) -> torch.Tensor:
+            return self.logits(tokens)[:, -1]
+
         def forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-            return functional.cross_entropy(self.predict(inputs).flatten(0, 1), targets.flatten())
+            return functional.cross_entropy(self.logits(inputs).flatten(0, 1), targets.flatten())
 
     return Transformer()
 
 
 def evaluate(model: Any, inputs: Any, targets: Any) -> float:
     """Share of next tokens predicted; the corpus allows about one in SUCCESSORS."""
-    return (model.predict(inputs).argmax(-1) == targets).float().mean().item()
+    return (model.logits(inputs).argmax(-1) == targets).float().mean().item()

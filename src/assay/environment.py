@@ -24,7 +24,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from assay import machine
 from assay.errors import UsageError
-from assay.tool import Tool
+from assay.tool import HEADER, Tool
 
 TOGETHER = 2  # environments built at once; a compiling one already uses every core
 BUILD_TIMEOUT_S = 3600.0
@@ -36,6 +36,8 @@ REMEDIES = {
     "java": "install a Java runtime (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME",
     "g++": "install a C++ compiler (Debian: apt-get install g++)",
     "make": "install make (Debian: apt-get install make)",
+    "tensorflow_model_server": "install tensorflow-model-server from TensorFlow's apt repository, or put the binary of "
+    "its container image on PATH",
 }
 # What a failed build's last lines mean: (pattern, remedy).
 BUILD_SIGNS = (
@@ -109,6 +111,20 @@ def build_all(tools: Sequence[Tool], folder: Path, on_built: Callable[[Environme
                     os.killpg(process.pid, signal.SIGKILL)
             raise
     return {tool.name: found[tool.name] for tool in tools}
+
+
+def pinned(tool: Tool, packages: Sequence[Package], python: str, folder: Path) -> Tool:
+    """The tool with a header of its own in `folder`, which asks for exactly these versions."""
+    path = folder / "tools" / tool.path.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # How to build and what not to isolate stays as the tool's file says.
+    match = HEADER.search(tool.path.read_text())
+    lines = match["content"].splitlines() if match else []
+    tables = [line for index, line in enumerate(lines) if any(one.startswith("# [") for one in lines[: index + 1])]
+    pins = [f'#     "{package.name}=={package.version}",' for package in packages]
+    header = ["# /// script", f'# requires-python = "=={python}"', "# dependencies = [", *pins, "# ]", *tables, "# ///"]
+    path.write_text("\n".join([*header, ""]))
+    return dataclasses.replace(tool, path=path, requires_python=f"=={python}")
 
 
 def build(tool: Tool, folder: Path, running: set[subprocess.Popen[str]]) -> Environment:

@@ -89,6 +89,14 @@ def cases(scenario: Scenario, tools: Mapping[str, Tool]) -> list[Case]:
             faults.append(f"{scenario.name}: no tool {name!r}; there are {', '.join(sorted(tools))}")
         elif scenario.capability not in tools[name].capabilities:
             faults.append(f"{scenario.name}: {tools[name].path} has no function {scenario.capability}")
+        elif label in scenario.variants:
+            known = tools[name].settings
+            faults += [
+                f"{scenario.name}: variants.{label}.settings: {name} reads no {key!r}; "
+                f"[tool.assay] settings of its file has {', '.join(known) or 'none'}"
+                for key in scenario.variants[label].settings
+                if key not in known
+            ]
     faults += [f"{scenario.name}: cluster: no tool {name!r}" for name in scenario.cluster if name not in tools]
     if faults:
         raise UsageError("\n".join(faults))

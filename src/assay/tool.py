@@ -19,7 +19,7 @@ from assay.errors import ToolError, UsageError
 
 CAPABILITIES = ("train", "serve", "infer")
 DEVICES = ("cpu", "cuda")
-LISTS = ("devices", "needs")  # of [tool.assay]
+LISTS = ("devices", "needs", "settings")  # of [tool.assay]
 
 # The regular expression of PEP 723, "Reference Implementation".
 HEADER = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -38,6 +38,7 @@ class Tool:
     summary: str  # first line of the docstring
     devices: tuple[str, ...]
     needs: tuple[str, ...]  # programs of the system, such as "java>=17"
+    settings: tuple[str, ...]  # that a variant may give it
     capabilities: tuple[str, ...]
     requires_python: str
 
@@ -104,6 +105,7 @@ def read(path: Path, root: Path) -> Tool:
         summary=summary,
         devices=tuple(devices),
         needs=tuple(assay.get("needs", ())),
+        settings=tuple(assay.get("settings", ())),
         capabilities=capabilities,
         requires_python=requires,
     )

@@ -9,6 +9,7 @@
 # title = "Infers"
 # homepage = "https://example.org"
 # devices = ["cpu"]
+# settings = ["fault"]
 # ///
 """Batch inference as the baseline does it, or with the fault that its settings name."""
 

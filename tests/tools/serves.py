@@ -9,6 +9,7 @@
 # title = "Serves"
 # homepage = "https://example.org"
 # devices = ["cpu"]
+# settings = ["fault"]
 # ///
 """A server on the standard library alone, honest or with the fault that its settings name."""
 
