@@ -23,7 +23,7 @@ import numpy
 
 from assay import load, tails
 from assay.shards import Shards
-from assay.transport import MOST_CONNECTIONS, Loader, TransportError, transport
+from assay.transport import MOST_CONNECTIONS, Loader, Transport, TransportError, transport
 
 POLL_S = 0.02  # between two attempts to get a first answer
 ATTEMPT_S = 30.0  # a first prediction may load the model
@@ -81,25 +81,25 @@ class Client:
 
     def __init__(self, plan: dict[str, Any]) -> None:
         self.plan = plan
-        payloads = numpy.load(plan["payloads"])
+        self.address = plan["url"], plan["request"], plan["response"], plan["headers"]
+        self.payloads = numpy.load(plan["payloads"], mmap_mode="r")
         self.golden = [golden.astype(numpy.float64).ravel() for golden in numpy.load(plan["golden"])]
-        started = time.process_time_ns()
-        address = plan["url"], plan["request"], plan["response"], plan["headers"]
-        try:
-            self.transport = transport(*address, payloads)
-        except TransportError as fault:
-            raise PlanError(str(fault)) from fault
-        self.encode_ns = (time.process_time_ns() - started) / len(payloads)
-        self.decode_ns = 0.0
-        # One generator works in this process; more have processes and cores of their own.
-        cores = plan["cores"]
-        self.shards = Shards(cores, address, Path(plan["payloads"])) if len(cores) > 1 else None
+        # One request is enough to find out when the server is ready, and the others would hold that up.
+        self.transport = self.reach(self.payloads[:1])
+        self.encode_ns = self.decode_ns = 0.0
+        self.shards: Shards | None = None
         self.writer: Any = None
         self.loads = 0
 
     def run(self) -> None:
         self.wait_until_ready()
+        started = time.process_time_ns()
+        self.transport = self.reach(self.payloads)
+        self.encode_ns = (time.process_time_ns() - started) / len(self.payloads)
         self.check_all()
+        if len(self.plan["cores"]) > 1:
+            # One generator works in this process; more have processes and cores of their own.
+            self.shards = Shards(self.plan["cores"], self.address, Path(self.plan["payloads"]))
         time.sleep(self.plan["idle_s"])
         try:
             for one in self.plan["loads"]:
@@ -114,6 +114,12 @@ class Client:
             if self.writer:
                 self.writer.close()
                 self.partial.rename(self.plan["output"])
+
+    def reach(self, payloads: numpy.ndarray) -> Transport:
+        try:
+            return transport(*self.address, payloads)
+        except TransportError as fault:
+            raise PlanError(str(fault)) from fault
 
     def wait_until_ready(self) -> None:
         """Ask until the first correct prediction; tell when something listened, answered and answered rightly."""
