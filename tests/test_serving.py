@@ -96,6 +96,14 @@ def test_server_and_generator_have_their_own_cores(trials: Rows) -> None:
         assert not set(cores["server"]) & set(cores["generator"])
 
 
+def test_calls_of_the_model_are_counted_by_their_rows(offered: Rows) -> None:
+    sizes = loads(offered["serves"]["batch_sizes"])
+
+    assert isinstance(sizes, dict)
+    assert list(sizes) == ["1"]  # this server joins no requests
+    assert abs(sizes["1"] - offered["serves"]["completed"]) <= 3
+
+
 def test_every_request_is_kept_with_its_stamps(trials: Rows, offered: Rows, checkout: Path) -> None:
     run = trials["serves"]["run"]
     path = checkout / f"results/requests/{run}.parquet"

@@ -50,8 +50,8 @@ def test_a_tools_file_keeps_the_contract(path: Path) -> None:
 
 TOOLS = {
     "train": "dask deepspeed horovod ray single_process spark torch_ddp",
-    "serve": "azureml bentoml deepspeed endpoint fastapi kserve litserve mlflow mlserver ray sagemaker tensorflow_serving torchserve "
-    "triton",
+    "serve": "azureml bentoml deepspeed endpoint fastapi kserve litserve mlflow mlserver ray sagemaker "
+    "tensorflow_serving torchserve triton",
     "infer": "dask deepspeed ray single_process spark",
 }
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from assay import steady
 from assay.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class Case:
 
     def ok(self) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["outcome"] == "ok"]
+
+    @property
+    def unsteady(self) -> bool:
+        """Whether most windows slowed down or never became steady (M30)."""
+        right = self.ok()
+        return sum(row["window"] in steady.UNSTEADY for row in right) > len(right) / 2
 
     def values(self, metric: Metric) -> dict[int, float]:
         """Block to value, of right answers that have one."""
@@ -126,6 +133,21 @@ ORDER BY trial % 1000000
 """
 
 
+# The slowest rank's step times in order, as means of neighbours where a window has very many.
+WINDOWS = """
+SELECT run, trial, list(slowest ORDER BY part) AS times FROM (
+    SELECT run, trial, ("index" - first) // ceil(steps / $most) AS part, avg(slowest) AS slowest FROM (
+        SELECT run, trial, "index", max("value") AS slowest FROM samples
+        WHERE metric = 'step_time' AND run IN (SELECT unnest($runs)) GROUP BY ALL
+    ) JOIN (
+        SELECT run, trial, min("index") AS first, max("index") - min("index") + 1 AS steps FROM samples
+        WHERE metric = 'step_time' AND run IN (SELECT unnest($runs)) GROUP BY ALL
+    ) USING (run, trial) GROUP BY ALL
+) GROUP BY ALL
+"""
+MOST_PARTS = 500
+
+
 def newest(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Of every scenario the newest run that has it; a smoke run only where there is no other."""
     rows = connection.execute(
@@ -143,6 +165,12 @@ def questions(connection: duckdb.DuckDBPyConnection, runs: Sequence[str]) -> lis
     if unknown := set(runs) - {row["run"] for row in listed}:
         raise UsageError(f"no run {', '.join(sorted(unknown))} in results; see assay list runs")
     rows = dicts(connection, TRIALS, {"runs": list(runs)})
+    windows = {
+        (one["run"], one["trial"]): steady.classify(one["times"])
+        for one in dicts(connection, WINDOWS, {"runs": list(runs), "most": MOST_PARTS})
+    }
+    for row in rows:
+        row["window"] = windows.get((row["run"], row["trial"]))
     rejected = (
         dict(
             connection.execute(

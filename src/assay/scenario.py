@@ -95,6 +95,7 @@ class Load(Model):
     warmup: Seconds = 10.0  # at each load's own rate
     window: Seconds = 60.0
     request_timeout: Seconds = 10.0
+    generators: PositiveInt = 1  # processes that send, each on a core of its own; fewer where there are not as many
     single_stream: Seconds | None = None  # one request at a time for so long (MLPerf's SingleStream)
     offline: Seconds | None = None  # `concurrency` requests at a time for so long (saturation; MLPerf's Offline)
     concurrency: PositiveInt = 16

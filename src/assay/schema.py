@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA = 2
+SCHEMA = 3
 SCHEMA_KEY = b"assay_schema"
 
 text = pa.dictionary(pa.int32(), pa.string())
@@ -124,13 +124,13 @@ TRIALS = pa.schema(
         pa.field("kernel_cpu_share", pa.float64()),  # the smaller of before and after
         pa.field("load", pa.float64()),  # one-minute average before
         pa.field("pressure_us", pa.int64()),  # during the trial some task waited for a core (PSI)
+        pa.field("exposed", pa.string()),  # why the host's network was shared; empty: a namespace of its own
         # Serving. Moments count from the call of the tool (after package_ns), which is the cold start's zero.
         pa.field("package_ns", pa.int64()),  # making what the tool starts from
         pa.field("listening_ns", pa.int64()),  # a connection was accepted
         pa.field("answering_ns", pa.int64()),  # some HTTP answer came
         pa.field("ready_ns", pa.int64()),  # first correct prediction
         pa.field("dialect", pa.string()),  # request template and response path
-        pa.field("exposed", pa.string()),  # why the host's network was shared; empty: a namespace of its own
         pa.field("cores", pa.string()),  # JSON object: of server and generator, as read back
         pa.field("slo_quantile", pa.float64()),
         pa.field("slo_within_ns", pa.int64()),
@@ -163,9 +163,10 @@ LOADS = pa.schema(
         pa.field("lag_p99_ns", pa.int64()),
         pa.field("pool_wait_p99_ns", pa.int64()),
         pa.field("connections", pa.int32()),  # that were opened
-        pa.field("generator_cpu_share", pa.float64()),  # of one core
+        pa.field("generator_cpu_share", pa.float64()),  # of its cores
         pa.field("generator_cpu_us", pa.float64()),  # a request
         pa.field("server_cpu_s", pa.float64()),  # whole tree, in the window
+        pa.field("batch_sizes", pa.string()),  # JSON object: rows of a call of the model to calls, in the window
         pa.field("request_bytes", pa.int64()),  # mean of a request with its headers
         pa.field("encode_us", pa.float64()),  # CPU of the generator to make a body and to read one: the codec's own
         pa.field("decode_us", pa.float64()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -82,11 +83,18 @@ class Load:
     responses: dict[float, float | None]
     services: dict[float, float | None]
     cpu_per_1000: float | None
+    batch_sizes: dict[int, int]  # rows of a call of the model to calls; empty where they were not counted
     row: dict[str, Any]
 
     @property
     def valid(self) -> bool:
         return not self.codes
+
+    @property
+    def rows_per_call(self) -> float | None:
+        """Mean rows of a call of the model."""
+        calls = sum(self.batch_sizes.values())
+        return sum(size * count for size, count in self.batch_sizes.items()) / calls if calls else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,6 +123,11 @@ class Served:
             for load in self.loads.get(key(case), [])
             if load.kind == kind and load.valid and (rate is None or load.rate == rate)
         ]
+
+    def blocks(self, case: Case, rate: float, quantile: float) -> dict[int, float]:
+        """Block to a quantile of the response in ms, of loads that were valid and kept up with."""
+        loads = [load for load in self.at(case, "server", rate) if not load.saturated]
+        return {load.block: at for load in loads if (at := load.responses[quantile])}
 
 
 def served(connection: duckdb.DuckDBPyConnection, question: Question) -> Served:
@@ -156,6 +169,7 @@ def load_of(row: dict[str, Any]) -> Load:
         responses=shown(row["responses"]),
         services=shown(row["services"]),
         cpu_per_1000=row["cpu_per_1000"],
+        batch_sizes={int(size): count for size, count in json.loads(row.get("batch_sizes") or "{}").items()},
         row=row,
     )
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from assay import machine, runner, store, wire
+from assay.companion import Client
 from assay.environment import Environment
 from assay.plan import Case, Trial
 from assay.runner import Ending
@@ -23,22 +18,23 @@ from assay.scenario import Scenario
 from assay.store import TrialFile
 from assay.tool import Tool
 from assay.tree import Tree
-from assay.trial import UNKNOWN_RESOURCES, base_row, by_role, keep_log, limits, scratch_folder
+from assay.trial import ATTACHED, UNKNOWN_RESOURCES, base_row, by_role, keep_log, limits, scratch_folder
 
 HOST = "127.0.0.1"
 PORTS = (8080, 8081, 8082)  # in a network of the trial's own; elsewhere the worker finds free ones
 FAILURE_CODES = {"timeout": "timeout", "MISMATCH": "invalid"}
 
 
-def cores() -> tuple[list[int], list[int]]:
-    """Of the server and of the generator, disjoint; both empty where there is only one (M42)."""
+def cores(generators: int = 1) -> tuple[list[int], list[int]]:
+    """Of the server and of the generators, disjoint; both empty where there is only one (M42)."""
     available = machine.cores()
     if len(available) < 2:
         return [], []
-    generator = available[-1]
-    # The other thread of the generator's physical core would be shared after all; left idle where there are more.
-    others = [core for core in available[:-1] if core not in machine.siblings(generator)]
-    return others or available[:-1], [generator]
+    own = available[-min(generators, len(available) - 1) :]
+    # The other thread of a generator's physical core would be shared after all; left idle where there are more.
+    shared = {sibling for core in own for sibling in machine.siblings(core)}
+    others = [core for core in available if core not in own]
+    return [core for core in others if core not in shared] or others, own
 
 
 def threads(case: Case, server_cores: list[int]) -> int:
@@ -89,109 +85,6 @@ def loads(scenario: Scenario, seed: int) -> Iterator[dict[str, Any]]:
         yield {**common, "kind": "offline", "window_s": load.offline, "concurrency": load.concurrency}
 
 
-class Client:
-    """The client's process as the runner sees it (`runner.Companion`)."""
-
-    def __init__(self, plan: dict[str, Any], tree: Tree, log: Path, progress: Callable[[str], None]) -> None:
-        self.tree, self.progress = tree, progress
-        self.log = log.open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "assay.client"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            # One thread, so that it may enter the server's namespaces.
-            env={**os.environ, **dict.fromkeys(runner.THREADS, "1")},
-            start_new_session=True,
-        )
-        tree.before.add(self.process.pid)
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(json.dumps(plan).encode() + b"\n")
-        self.process.stdin.close()
-        self.descriptor = self.process.stdout.fileno()
-        self.rest = b""
-        self.phase = "launch"
-        self.ready: dict[str, int] = {}
-        self.rows: list[dict[str, Any]] = []
-        self.bracket: dict[str, Any] | None = None
-        self.failure: tuple[str, str] | None = None  # code and message
-        self.ended = False
-        self.server_cpu: dict[int, dict[str, float]] = {}  # load to edge to CPU seconds of the tree
-        self.edges: list[tuple[int, int, str]] = []  # moments to read that: ns, load, edge
-        self.affinity: dict[str, list[int]] = {}
-
-    def receive(self) -> bool:
-        data = os.read(self.descriptor, 1 << 20)
-        if not data:
-            return False
-        *lines, self.rest = (self.rest + data).split(b"\n")
-        for line in lines:
-            self.take(json.loads(line))
-        return True
-
-    def take(self, event: dict[str, Any]) -> None:
-        match event.pop("event"):
-            case "ready":
-                self.ready = event
-                self.phase = "warmup"
-                self.affinity = {
-                    "server": sorted({core for process in self.tree.processes() for core in affinity(process)}),
-                    "generator": sorted(affinity(psutil.Process(self.process.pid))),
-                }
-            case "load":
-                self.phase = "measure"
-                number = event["load"]
-                self.edges += [(event["opens_ns"], number, "opens"), (event["closes_ns"], number, "closes")]
-                rate = f"{event['rate']:.4g} requests/s" if event["rate"] else event["kind"]
-                self.progress(f"measure {rate}")
-            case "done":
-                self.rows.append(event["row"])
-            case "bracket":
-                self.bracket = event
-            case "failed":
-                self.failure = event["code"], event["error"]
-            case "end":
-                self.ended = True
-
-    def tick(self) -> float:
-        now = time.perf_counter_ns()
-        while self.edges and min(self.edges)[0] <= now:
-            edge = min(self.edges)
-            self.edges.remove(edge)
-            self.server_cpu.setdefault(edge[1], {})[edge[2]] = self.tree.cpu_so_far()
-        if not self.edges:
-            return math.inf
-        return time.monotonic() + (min(self.edges)[0] - now) / 1e9
-
-    def end(self) -> None:
-        self.process.terminate()  # it closes its file of requests on that
-        try:
-            self.process.wait(runner.GRACE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        assert self.process.stdout
-        self.process.stdout.close()
-        self.log.close()
-
-    def load_rows(self, run: str, trial: int) -> list[dict[str, Any]]:
-        """Rows of the table `loads`."""
-        rows = []
-        for row in self.rows:
-            cpu = self.server_cpu.get(row["load"], {})
-            spent = cpu["closes"] - cpu["opens"] if len(cpu) == 2 else None
-            rows.append({"run": run, "trial": trial, **row, "server_cpu_s": spent})
-        return rows
-
-
-def affinity(process: psutil.Process) -> list[int]:
-    try:
-        return list(process.cpu_affinity())
-    except (psutil.Error, AttributeError):
-        return []
-
-
 def execute(
     trial: Trial,
     number: int,
@@ -213,15 +106,18 @@ def execute(
     assert scenario.load
     clients: list[Client] = []
     endpoints: list[wire.Endpoint] = []
+    exposed: list[str] = []
     load = scenario.load
     isolated = trial.case.address is None
-    server_cores, generator_cores = cores()
+    server_cores, generator_cores = cores(load.generators)
     requests = store.requests_path(file.path)
     bounds = limits(scenario)
 
     def sink(record: wire.Record) -> None:
         if echo:
             echo(record)
+        if isinstance(record, wire.Network):
+            exposed.append(record.exposed)
         if isinstance(record, wire.Endpoint):
             endpoints.append(record)
 
@@ -240,12 +136,12 @@ def execute(
                 "idle_s": load.idle,
                 "timeout_s": load.request_timeout,
                 "cores": generator_cores,
-                "namespace_of": tree.root if isolated and not endpoint.exposed else None,
+                "namespace_of": None if exposed[-1] else tree.root,
                 "bodies": str(scratch.parent / "bodies"),
                 "output": str(requests),
                 "trial": number,
             }
-            clients.append(Client(plan, tree, scratch.with_suffix(".log"), on_phase))
+            clients.append(Client(plan, tree, scratch, on_phase))
             return clients[-1]
 
         with on_cores(generator_cores):
@@ -255,8 +151,7 @@ def execute(
                     request={
                         "action": "serve",
                         "module": tool.module,
-                        "isolated": isolated,
-                        "exposed": "" if isolated else "attached to a server of the host's network",
+                        "exposed": ATTACHED if trial.case.address else "",
                         "job": {
                             **job(trial.case, scenario, options, model, server_cores),
                             "scratch": str(scratch),
@@ -285,8 +180,9 @@ def execute(
     client = clients[0] if clients else None
     row = base_row(trial, number, environment.digest, run)
     row |= ending_row(ending)
+    row["exposed"] = exposed[-1] if exposed else None
     if endpoints:
-        row |= {"exposed": endpoints[0].exposed, "dialect": f"{endpoints[0].request} -> {endpoints[0].response}"}
+        row["dialect"] = f"{endpoints[0].request} -> {endpoints[0].response}"
     if client:
         row |= client_row(client, ending, scenario)
         if row["outcome"] == "ok":
@@ -295,7 +191,7 @@ def execute(
     if not isolated:
         # The server is somebody else's: what was seen here is the waiting worker's share alone (M58).
         row |= UNKNOWN_RESOURCES
-        rows = [{**one, "server_cpu_s": None} for one in rows]
+        rows = [{**one, "server_cpu_s": None, "batch_sizes": None} for one in rows]
     for leftover in requests.parent.glob(f"{requests.stem}.partial-requests"):
         leftover.unlink()
     return row, rows

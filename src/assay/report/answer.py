@@ -55,6 +55,9 @@ def answer(question: Question, device: str) -> Answer:
     comparisons: dict[int, dict[str, Comparison]] = {}
     judged = rules.compare(pairs, larger_is_faster=True, seed=question.run["seed"])
     for (workers, label), comparison in judged.items():
+        judged_case = question.case(label, device, workers)
+        if judged_case and judged_case.unsteady and comparison.word == "faster":
+            comparison = dataclasses.replace(comparison, word="undecided")
         comparisons.setdefault(workers, {})[label] = comparison
     return Answer(question, device, comparisons, floors, speedups)
 
@@ -120,11 +123,19 @@ def alarms(one: Answer) -> list[str]:
                 f"A/A control missed: {one.question.control} against itself at {workers} workers gave "
                 f"{interval_text(ratio)}. No verdict is given at {workers} workers; repeat the run."
             )
+    unsteady = [case.name for case in one.cases if case.unsteady]
+    if unsteady:
+        found.append(
+            f"Most windows of {', '.join(unsteady)} slowed down or never became steady: their figures depend on the "
+            "window's length, and none is called faster."
+        )
     invalid = [case.name for case in one.cases if any(row["outcome"] == "invalid" for row in case.rows)]
     if invalid:
         found.append(
             f"Trials of {', '.join(invalid)} were invalid; see [failures](failures.html). Their speed is not shown."
         )
+    exposed = sorted({row["exposed"] for case in one.cases for row in case.rows if row["exposed"]})
+    found += [f"Not isolated: trials shared the host's network ({reason})." for reason in exposed]
     if one.question.run["dirty"]:
         found.append("Measured from a checkout with uncommitted changes.")
     return found
@@ -150,7 +161,12 @@ def provenance(question: Question) -> str:
 
 def reproduce(question: Question) -> str:
     run = question.run
-    return f"nox -s bench -- {question.name} --profile {run['profile']} --seed {run['seed']}"
+    case = next((one for one in question.cases if one.ok() and not one.control), None)
+    lines = [f"nox -s bench -- {question.name} --profile {run['profile']} --seed {run['seed']}"]
+    if case:
+        cell = f"{question.name}/{case.label}/{case.device}/{case.workers}"
+        lines.append(f"assay reproduce {cell} --run {run['run']}  # any one case, with the packages of then")
+    return "\n".join(lines)
 
 
 def summary(answers: Sequence[Answer]) -> list[dict[str, Any]]:

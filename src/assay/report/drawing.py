@@ -12,7 +12,8 @@ from assay import measured
 from assay import statistics as rules
 from assay.measured import THROUGHPUT, Case
 from assay.report.answer import Answer, why
-from assay.report.figures import Figure, Palette, dots, forest, lines, repeats, scaling, stacked
+from assay.report.charts import dots, forest, lines, repeats, scaling, scatter, stacked
+from assay.report.figures import Figure, Palette
 
 
 def draw(one: Answer, traces: Mapping[tuple[str, str], Any], palette: Palette) -> dict[str, Figure]:
@@ -54,6 +55,15 @@ def draw(one: Answer, traces: Mapping[tuple[str, str], Any], palette: Palette) -
     own = {
         case.name: (case.tool, traces[case.device, case.name]) for case in shown if (case.device, case.name) in traces
     }
+    points = [
+        (case.name, case.tool, sum(parts.values()), estimate.value)
+        for case, estimate in ranked
+        if not case.control and (parts := memory_parts(case))
+    ]
+    if points:
+        found["trade"] = scatter(
+            f"{prefix}-trade", f"Throughput against memory: {title}", ("MiB at the peak", "samples/s"), points, palette
+        )
     if own:
         found["quality"] = lines(
             f"{prefix}-quality",
@@ -70,6 +80,7 @@ def draw(one: Answer, traces: Mapping[tuple[str, str], Any], palette: Palette) -
             found[f"difference-{workers}"] = forest(
                 f"{prefix}-difference-{workers}",
                 f"Difference from {question.control} at {workers} workers: {title}",
+                "throughput",
                 [(label, tools[label], item) for label, item in rows],
                 rules.MARGIN,
                 one.floors.get(workers, (None, None))[1],

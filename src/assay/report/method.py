@@ -41,6 +41,12 @@ RULES = (
         "p < 0.05. Else undecided. p values are adjusted by Holm's method over the table.",
     ),
     (
+        "Window",
+        "After the discarded warm-up, change points of the step times (least squares, penalty 3 log n, values clipped "
+        "to Tukey's fences) class a window as steady, warm-up, slowdown or no steady state. A case most of whose "
+        "windows are of the last two is never called faster.",
+    ),
+    (
         "Check",
         "The whole loss trace within the scenario's limit (1e-4 unless it says otherwise) of a single process with the "
         "same gradient chunks; equal final weights on all ranks; settings read back as applied. No check, no number.",

@@ -22,6 +22,7 @@ CAPTIONS = {
     "start": "From the spawn of the process to the first step done. Environments were built before.",
     "memory": "The whole process tree at its peak: proportional set size, which counts shared pages once, where the "
     "system tells it; else resident size.",
+    "trade": "Mean throughput and peak memory. The line joins what nothing beats in both; the rest is hollow.",
     "quality": "One trial a case. The clock starts when a rank enters the loop.",
     "noise": "Each trial against its case's mean; the control is the A/A twin.",
 }
@@ -81,7 +82,7 @@ def scenario_parts(
         if note := verdict_note(one):
             parts.append(Paragraph(note))
         parts.append(Items(sentences(one)))
-        order = ("throughput", "difference", "scaling", "start", "memory", "quality", "noise")
+        order = ("throughput", "difference", "scaling", "start", "memory", "trade", "quality", "noise")
         parts += picture_parts(one, drawn[id(one)], order)
         parts.append(Heading("Numbers", 3))
         parts.append(case_table(one))

@@ -10,7 +10,6 @@ from pathlib import Path
 from assay import measured, served, store
 from assay.errors import UsageError
 from assay.journal import Journal, write_whole
-from assay.report import serving
 from assay.report.answer import answer, summary
 from assay.report.document import Page, render_html
 from assay.report.drawing import draw
@@ -24,6 +23,9 @@ from assay.report.pages import (
     method_parts,
     scenario_parts,
 )
+from assay.report.serving import answer as served_answer
+from assay.report.serving import drawing as served_drawing
+from assay.report.serving import pages as served_pages
 from assay.selection import Layout
 
 
@@ -55,10 +57,10 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     palette = Palette([case.tool for question in questions for case in question.cases])
     answers = [answer(question, device) for question in questions if not question.serves for device in question.devices]
     drawn = {id(one): draw(one, traces[one.question.name], palette) for one in answers}
-    drawn |= {id(one): serving.draw(one, palette) for one in offered}
+    drawn |= {id(one): served_drawing.draw(one, palette) for one in offered}
     going_on = journal is not None
     index = index_parts(answers, drawn, going_on)
-    index += [part for one in offered for part in serving.index_parts(one, drawn[id(one)])]
+    index += [part for one in offered for part in served_pages.index_parts(one, drawn[id(one)])]
     pages = [
         Page("index.html", "Answers", index),
         *(
@@ -70,7 +72,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
             Page(
                 f"scenarios/{one.question.name}.html",
                 one.question.text["title"],
-                serving.scenario_parts(one, drawn[id(one)]),
+                served_pages.scenario_parts(one, drawn[id(one)]),
             )
             for one in offered
         ),
@@ -87,9 +89,9 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(render_html(page, pages), encoding="utf-8")
     save([figure for figures in drawn.values() for figure in figures.values()], partial / "figures")
-    sections = [part for one in offered for part in serving.markdown_parts(one, drawn[id(one)])]
+    sections = [part for one in offered for part in served_pages.markdown_parts(one, drawn[id(one)])]
     write_whole(partial / "REPORT.md", markdown(answers, drawn, sections, questions, going_on).encode())
-    everything = summary(answers) + [serving.summary(one) for one in offered]
+    everything = summary(answers) + [served_answer.summary(one) for one in offered]
     write_whole(partial / "summary.json", json.dumps(everything, indent=1, sort_keys=True).encode())
     shutil.rmtree(output, ignore_errors=True)
     partial.rename(output)

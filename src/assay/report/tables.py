@@ -151,6 +151,7 @@ def trial_table(one: Answer) -> Table:
                 str(row["workers"]),
                 f"{row['outcome']} {row['codes'] or ''}".strip(),
                 f"{row['throughput']:,.1f}" if row["throughput"] and row["outcome"] == "ok" else "-",
+                row["window"] or "-",
                 f"{row['first_step_s']:.2f}" if row["first_step_s"] else "-",
                 f"{row['total_s']:.2f}" if row["total_s"] else "-",
                 f"{row['loss_gap']:.1e}" if row["loss_gap"] is not None else "-",
@@ -158,7 +159,7 @@ def trial_table(one: Answer) -> Table:
                 f"{row['kernel_drift']:+.1%}" if row["kernel_drift"] is not None else "-",
             ]
         )
-    columns = ["Trial", "Block", "Tool", "Workers", "Outcome", "samples/s", "First step (s)", "Total (s)"]
+    columns = ["Trial", "Block", "Tool", "Workers", "Outcome", "samples/s", "Window", "First step (s)", "Total (s)"]
     return Table([*columns, "Loss gap", "CPU (s)", "Kernel drift"], rows)
 
 
