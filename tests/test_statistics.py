@@ -69,8 +69,13 @@ def test_holm_by_hand() -> None:
 def test_tost_agrees_with_its_definition() -> None:
     tight, wide = [0.001, -0.001, 0.002, -0.002, 0.0], [0.1, -0.1, 0.2, -0.2, 0.0]
 
-    assert rules.p_equivalent(tight) < 0.001
-    assert rules.p_equivalent(wide) > 0.05
+    def equivalent(logs: list[float]) -> float:
+        return rules.Pair(
+            {block: math.exp(log) for block, log in enumerate(logs)}, dict.fromkeys(range(len(logs)), 1.0), 0.0
+        ).p_equivalent()
+
+    assert equivalent(tight) < 0.001
+    assert equivalent(wide) > 0.05
 
 
 def test_m76_five_per_cent_slower_at_two_per_cent_noise_is_found() -> None:

@@ -67,6 +67,21 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--output", type=Path, help="folder to write; default reports/latest")
     report.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
+    compare = commands.add_parser("compare", help="set two runs, or two tools of one run, side by side")
+    compare.add_argument("first", metavar="RUN[:TOOL]", help="a run, or the beginning of its name")
+    compare.add_argument("second", metavar="RUN[:TOOL]")
+    compare.add_argument("--force", action="store_true", help="also where they did not measure the same")
+    compare.add_argument("--output", type=Path, help="folder to write; default reports/compare")
+
+    reproduce = commands.add_parser("reproduce", help="measure one case of a stored run again")
+    reproduce.add_argument("cell", metavar="SCENARIO/TOOL/DEVICE/WORKERS", help="such as data-parallel/ray/cpu/2")
+    reproduce.add_argument("--run", help="default: the newest that has it")
+
+    watch = commands.add_parser("watch", help="exit with 1 where a scenario's newest run shows a confirmed regression")
+    watch.add_argument("scenario")
+    watch.add_argument("--base", metavar="RUN", help="the run to compare with; default: the one before the newest")
+    watch.add_argument("--blocks", type=positive, default=10, help="of the interleaved rerun that confirms")
+
     listing = commands.add_parser("list", help="list tools, scenarios or runs")
     listing.add_argument("what", choices=("tools", "scenarios", "runs"))
     folders(listing)
@@ -243,6 +258,32 @@ def command_report(options: argparse.Namespace, argv: list[str]) -> int:
     return 0
 
 
+def command_compare(options: argparse.Namespace, argv: list[str]) -> int:
+    from assay.report import comparison
+
+    place = layout()
+    output = options.output or place.reports / "compare"
+    print(comparison.write(options.first, options.second, output, place, options.force))
+    print(output / "index.html")
+    return 0
+
+
+def command_reproduce(options: argparse.Namespace, argv: list[str]) -> int:
+    from assay import reproduce, run
+
+    place = layout()
+    with run.only_one(place.state):
+        return reproduce.again(options.cell, options.run, place, argv)
+
+
+def command_watch(options: argparse.Namespace, argv: list[str]) -> int:
+    from assay import run, watch
+
+    place = layout()
+    with run.only_one(place.state):
+        return watch.watch(options.scenario, options.base, place, options.blocks, argv)
+
+
 def command_list(options: argparse.Namespace, argv: list[str]) -> int:
     from assay import scenario, store, tool
 
@@ -320,6 +361,9 @@ def command_schema(options: argparse.Namespace, argv: list[str]) -> int:
 COMMANDS = {
     "run": command_run,
     "report": command_report,
+    "compare": command_compare,
+    "reproduce": command_reproduce,
+    "watch": command_watch,
     "list": command_list,
     "doctor": command_doctor,
     "try": command_try,

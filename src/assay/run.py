@@ -24,6 +24,7 @@ from assay.journal import Entry, Journal
 from assay.plan import Trial
 from assay.progress import Progress
 from assay.selection import REFERENCE_TOOL, Layout, Options, Prepared, code_digest, prepare
+from assay.tool import Tool
 from assay.trial import Reference
 
 METHOD_VERSION = 1  # rows of different method versions are never mixed
@@ -110,8 +111,9 @@ class Run:
         self.probe: machine.Probe | None = None
         self.cuda = machine.has_cuda()
         self.echo: Callable[[wire.Record], None] | None = None  # sees every record of a trial as it comes
+        self.environments_of: Callable[[list[Tool]], dict[str, Environment]] = self.build
 
-    def execute(self, refresh: bool = True) -> None:
+    def execute(self, refresh: bool = True, seal: bool = True) -> None:
         """Everything that is not done yet, then seal. An exception leaves a run that can be resumed.
 
         The caller holds `only_one`.
@@ -134,16 +136,12 @@ class Run:
             if refresh and last_of_block[one.block, one.case.scenario] == one.index and one is not remaining[-1]:
                 refresh_report(self.layout, self.journal.run)
                 self.probe = None  # the machine was busy since
-        store.seal(self.journal, self.layout.results, trial.utc())
+        if seal:
+            store.seal(self.journal, self.layout.results, trial.utc())
         self.progress.close()
 
     def make_environments(self) -> None:
-        tools = list(self.prepared.tools.values())
-        if self.options.python:
-            self.environments = environment.provisioned(tools, Path(self.options.python))
-        else:
-            self.progress.say(f"building {len(tools)} environments in {self.layout.environments.name}/")
-            self.environments = environment.build_all(tools, self.layout.environments, self.progress.environment)
+        self.environments = self.environments_of(list(self.prepared.tools.values()))
         rows = [
             {
                 "run": self.journal.run,
@@ -163,6 +161,13 @@ class Run:
         for row in rows:
             row["package"] = row.pop("name")
         self.journal.write("environments", rows)
+
+    def build(self, tools: list[Tool]) -> dict[str, Environment]:
+        """Each tool's own environment, or the interpreter that is given for all."""
+        if self.options.python:
+            return environment.provisioned(tools, Path(self.options.python))
+        self.progress.say(f"building {len(tools)} environments in {self.layout.environments.name}/")
+        return environment.build_all(tools, self.layout.environments, self.progress.environment)
 
     def make_inputs(self) -> None:
         run, say = self.journal.run, self.progress.say

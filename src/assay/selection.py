@@ -32,6 +32,8 @@ class Options:
     cluster: tuple[tuple[str, str], ...] = ()  # tool to address
     scenario_folder: str = "scenarios"
     tool_folders: tuple[str, ...] = ("benchmarks/tools",)
+    case: str | None = None  # only this one, by its name
+    control: str | None = None  # instead of the scenario's
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,6 +110,9 @@ def prepare(options: Options, layout: Layout) -> Prepared:
         asked = [label for label in extra if one.capability in found[label].capabilities]
         matrix = one.matrix.model_copy(update={"tools": [*one.matrix.tools, *asked]})
         one = one.model_copy(update={"matrix": matrix, "cluster": {**one.cluster, **dict(options.cluster)}})
+        if options.control:
+            measure = one.measure.model_copy(update={"control": options.control})
+            one = one.model_copy(update={"measure": measure})
         one = plan.restrict(one, options.tools, options.devices, options.workers)
         # A scenario that is named runs in any profile; else its file says in which.
         if (one.matrix.tools or one.measure.baseline in options.tools) and (
@@ -119,6 +124,8 @@ def prepare(options: Options, layout: Layout) -> Prepared:
         raise UsageError("\n".join(faults))
     seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
     trials = plan.plan(chosen, found, seed)
+    if options.case:
+        trials = [one for one in trials if one.case.name == options.case]
     used = {one.case.tool for one in trials} | {one.measure.baseline or REFERENCE_TOOL for one in chosen}
     if missing := used - found.keys():
         raise UsageError(

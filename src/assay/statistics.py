@@ -64,15 +64,13 @@ def ratios(value: Mapping[int, float], base: Mapping[int, float]) -> list[float]
     return [value[block] / base[block] for block in sorted(value.keys() & base.keys())]
 
 
-def bootstrap_interval(value: Mapping[int, float], base: Mapping[int, float], seed: int) -> tuple[float, float] | None:
+def bootstrap_interval(pair: Pair, seed: int) -> tuple[float, float]:
     """The sensitivity check of M19: percentile bootstrap of the ratio of medians, pairs kept."""
-    blocks = sorted(value.keys() & base.keys())
-    if len(blocks) < LEAST_BLOCKS:
-        return None
+    blocks = pair.blocks if pair.paired else None
     result = stats.bootstrap(
-        ([value[block] for block in blocks], [base[block] for block in blocks]),
+        tuple([side[block] for block in blocks or sorted(side)] for side in (pair.value, pair.base)),
         lambda a, b, axis: numpy.median(a, axis=axis) / numpy.median(b, axis=axis),
-        paired=True,
+        paired=pair.paired,
         vectorized=True,
         method="percentile",
         n_resamples=RESAMPLES,
@@ -91,30 +89,65 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def p_different(logs: Sequence[float]) -> float:
-    """Two-sided p of a mean log ratio of zero."""
-    if numpy.ptp(logs) == 0:
-        return 1.0 if logs[0] == 0 else 0.0
-    return float(stats.ttest_1samp(logs, 0).pvalue)
-
-
-def p_equivalent(logs: Sequence[float], margin: float = MARGIN) -> float:
-    """TOST: the larger of the two one-sided p values at the margins (M24)."""
-    bound = math.log1p(margin)
-    if numpy.ptp(logs) == 0:
-        return 0.0 if abs(logs[0]) < bound else 1.0
-    lower = stats.ttest_1samp(logs, -bound, alternative="greater").pvalue
-    upper = stats.ttest_1samp(logs, bound, alternative="less").pvalue
-    return float(max(lower, upper))
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pair:
-    """A tool's values and its base's, by block, and the noise floor as |log ratio|; None: there is no floor."""
+    """A tool's values and its base's, by block, and the noise floor as |log ratio|; None: there is no floor.
+
+    Blocks of different runs are no pairs: there `paired` is False, and n is that of the smaller side (M21).
+    """
 
     value: Mapping[int, float]
     base: Mapping[int, float]
     floor: float | None
+    paired: bool = True
+
+    @property
+    def blocks(self) -> list[int]:
+        return sorted(self.value.keys() & self.base.keys())
+
+    @property
+    def n(self) -> int:
+        return len(self.blocks) if self.paired else min(len(self.value), len(self.base))
+
+    @property
+    def ratio(self) -> Estimate | None:
+        """Geometric mean of the ratios with its interval: paired t, or Welch's on the logs of both sides."""
+        if self.paired:
+            return geometric(ratios(self.value, self.base))
+        if not self.n:
+            return None
+        first, second = self.logs
+        centre = math.exp(numpy.mean(first) - numpy.mean(second))
+        if self.n < LEAST_BLOCKS:
+            return Estimate(centre, None, None, self.n)
+        if numpy.ptp(first) == numpy.ptp(second) == 0:
+            return Estimate(centre, centre, centre, self.n)
+        interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(LEVEL)
+        return Estimate(centre, math.exp(interval.low), math.exp(interval.high), self.n)
+
+    @property
+    def logs(self) -> tuple[list[float], list[float]]:
+        """Log ratios and zero where paired; else the logs of both sides."""
+        if self.paired:
+            return [math.log(ratio) for ratio in ratios(self.value, self.base)], [0.0]
+        return [math.log(x) for x in self.value.values()], [math.log(x) for x in self.base.values()]
+
+    def p(self, shift: float = 0.0, alternative: str = "two-sided") -> float:
+        """Of a mean log ratio of `shift`."""
+        first, second = self.logs
+        if numpy.ptp(first) == numpy.ptp(second) == 0:
+            apart = first[0] - second[0] - shift
+            holds = {"two-sided": apart != 0, "greater": apart > 0, "less": apart < 0}[alternative]
+            return 0.0 if holds else 1.0
+        if self.paired:
+            return float(stats.ttest_1samp(first, shift, alternative=alternative).pvalue)
+        moved = [value - shift for value in first]
+        return float(stats.ttest_ind(moved, second, equal_var=False, alternative=alternative).pvalue)
+
+    def p_equivalent(self, margin: float = MARGIN) -> float:
+        """TOST: the larger of the two one-sided p values at the margins (M24)."""
+        bound = math.log1p(margin)
+        return max(self.p(-bound, "greater"), self.p(bound, "less"))
 
 
 def compare(
@@ -124,31 +157,29 @@ def compare(
 
     Without enough common blocks, or without a noise floor, there is a ratio and no verdict.
     """
-    paired = {key: ratios(pair.value, pair.base) for key, pair in pairs.items()}
-    judged = [key for key, found in paired.items() if len(found) >= LEAST_BLOCKS]
-    logs = {key: [math.log(ratio) for ratio in paired[key]] for key in judged}
-    different = dict(zip(judged, holm([p_different(logs[key]) for key in judged]), strict=True))
-    equivalent = dict(zip(judged, holm([p_equivalent(logs[key], margin) for key in judged]), strict=True))
+    judged = [key for key, pair in pairs.items() if pair.n >= LEAST_BLOCKS]
+    different = dict(zip(judged, holm([pairs[key].p() for key in judged]), strict=True))
+    equivalent = dict(zip(judged, holm([pairs[key].p_equivalent(margin) for key in judged]), strict=True))
     found = {}
     for key, pair in pairs.items():
-        ratio = geometric(paired[key])
+        ratio = pair.ratio
         if ratio is None:
             continue
-        if key not in logs or pair.floor is None:
+        if key not in different or pair.floor is None:
             found[key] = Comparison(ratio, different.get(key), equivalent.get(key), "no verdict")
             continue
-        sensitivity = bootstrap_interval(pair.value, pair.base, seed)
+        sensitivity = bootstrap_interval(pair, seed)
         word = decide(ratio, sensitivity, different[key], equivalent[key], pair.floor, larger_is_faster, margin)
         more = None
-        if word == "undecided" and abs(math.log(ratio.value)) > pair.floor:
-            more = max(1, blocks_needed(logs[key], ALPHA / len(judged)) - len(paired[key]))
+        if word == "undecided" and pair.paired and abs(math.log(ratio.value)) > pair.floor:
+            more = max(1, blocks_needed(pair.logs[0], ALPHA / len(judged)) - pair.n)
         found[key] = Comparison(ratio, different[key], equivalent[key], word, more)
     return found
 
 
 def decide(
     ratio: Estimate,
-    sensitivity: tuple[float, float] | None,
+    sensitivity: tuple[float, float],
     p: float,
     p_same: float,
     floor: float,
@@ -158,7 +189,7 @@ def decide(
     """The verdict word, in the order of M23; `undecided` where the bootstrap does not agree (M19)."""
     assert ratio.low is not None
     assert ratio.high is not None
-    low, high = sensitivity or (ratio.low, ratio.high)
+    low, high = sensitivity
     inside = 1 / (1 + margin) <= ratio.low and ratio.high <= 1 + margin
     if inside and p_same < ALPHA and 1 / (1 + margin) <= low and high <= 1 + margin:
         return f"equivalent within {margin:.0%}".replace("%", " %")
