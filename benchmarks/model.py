@@ -15,7 +15,7 @@ from benchmarks.loop import bare_step, load_workload
 STEPS, BATCH, RATE, MOMENTUM = 60, 256, 0.05, 0.9
 LARGE, LARGE_BATCH = 1_000_000, 8  # parameters from which a step of the usual batch would take seconds
 BATCH_SIZES = 4096  # largest batch that is told apart; larger ones count as this
-PAYLOADS = 256  # distinct requests: a constant, a swapped or a stale answer is then seen
+PAYLOADS = 256  # distinct requests, at most: a constant, a swapped or a stale answer is then seen
 
 
 def make(folder: Path, inputs: str, workload: str, options: Mapping[str, Any], seed: int, rows: int) -> None:
@@ -35,7 +35,9 @@ def make(folder: Path, inputs: str, workload: str, options: Mapping[str, Any], s
         step(*files.batch(index, batch, 0, 1))
     for name, tensor in model.state_dict().items():
         numpy.save(folder / f"weight-{name}.npy", tensor.numpy())
-    chosen = numpy.random.default_rng([seed, 3]).integers(0, len(files.train[0]), (PAYLOADS, rows))
+    generator, count = numpy.random.default_rng([seed, 3]), min(PAYLOADS, len(files.train[0]))
+    chosen = generator.integers(0, len(files.train[0]), (count, rows))
+    chosen[:, 0] = generator.permutation(len(files.train[0]))[:count]
     payloads = files.train[0][torch.from_numpy(chosen)]
     with torch.inference_mode():
         golden = torch.stack([model.predict(payload) for payload in payloads])

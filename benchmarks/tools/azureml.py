@@ -44,6 +44,10 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         *(str(Path(sys.executable).with_name("azmlinfsrv")), "--entry_script", __file__),
         *("--port", str(job.port), "--worker_count", str(job.replicas)),
     ]
-    variables = {} if job.settings.get("access_log", True) else {"AZUREML_LOG_LEVEL": "WARNING"}
-    with job.start(command, variables) as server:
+    if not job.settings.get("access_log", True):
+        # Read by every worker from the folder that the server is started in.
+        quiet = {name: {"level": "WARNING"} for name in ("azmlinfsrv", "gunicorn.access")}
+        config = {"version": 1, "disable_existing_loggers": False, "loggers": quiet}
+        Path(job.scratch, "logging.json").write_text(json.dumps(config))
+    with job.start(command) as server:
         yield Endpoint(f"http://{job.host}:{job.port}/score", Dialect('{"data": $rows}', "predictions"), process=server)

@@ -146,7 +146,11 @@ def main() -> None:
         logging = {"enable_access_log": settings.get("access_log", True)}
         ray_serve.start(http_options={"host": job.host, "port": job.port}, logging_config=logging)
         deployment = ray_serve.deployment(
-            num_replicas=job.replicas, ray_actor_options={"num_cpus": 0.2}, logging_config=logging
+            num_replicas=job.replicas,
+            ray_actor_options={"num_cpus": 0.2},
+            # A replica takes five requests at a time by default; no batch could be larger.
+            max_ongoing_requests=max(5, 2 * largest),
+            logging_config=logging,
         )(Model)
         ray_serve.run(deployment.bind(), route_prefix="/predict")
         stopped.wait()

@@ -30,6 +30,14 @@ from sagemaker_inference.transformer import Transformer
 
 from benchmarks.contract import V1, Endpoint, Serving
 
+# Nothing a request: neither the access log nor the metrics log.
+QUIET = """\
+<Configuration>
+  <Appenders><Console name="console"><PatternLayout pattern="%d %p %c %m%n"/></Console></Appenders>
+  <Loggers><Root level="warn"><AppenderRef ref="console"/></Root></Loggers>
+</Configuration>
+"""
+
 
 class Handler(DefaultInferenceHandler):
     def default_model_fn(self, model_dir: str, context: Any = None) -> Any:
@@ -73,6 +81,7 @@ def package(job: Serving) -> None:
         "preload_model=false\n"
         f"vmargs=-Djava.io.tmpdir={job.scratch}\n"
     )
+    Path(job.scratch, "log4j2.xml").write_text(QUIET)
 
 
 @contextlib.contextmanager
@@ -80,6 +89,7 @@ def serve(job: Serving) -> Iterator[Endpoint]:
     command = [
         *(str(Path(sys.executable).with_name("multi-model-server")), "--start", "--foreground"),
         *("--mms-config", "config.properties", "--model-store", "store", "--models", "model=model"),
+        *([] if job.settings.get("access_log", True) else ["--log-config", "log4j2.xml"]),
     ]
     with job.start(command) as server:
         yield Endpoint(f"http://{job.host}:{job.port}/predictions/model", V1, process=server)

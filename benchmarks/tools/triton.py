@@ -44,8 +44,8 @@ def main() -> None:
     (_, rows, *features), (_, _, *outputs) = (
         np.load(f"{job.model}/{name}.npy", mmap_mode="r").shape for name in ("payloads", "golden")
     )
-    # Triton counts rows; what one request holds has to fit.
-    largest, delay = job.settings.get("max_batch", 64), int(job.settings.get("max_delay_ms", 0) * 1e3)
+    # Triton counts rows, PyTriton's default is four; what one request holds has to fit.
+    largest, delay = job.settings.get("max_batch", 4), int(job.settings.get("max_delay_ms", 0) * 1e3)
 
     @batch
     def infer(x: Any) -> dict[str, Any]:
