@@ -7,6 +7,7 @@ one line of JSON on stdin; events leave as JSON lines on stdout; requests go to 
 from __future__ import annotations
 
 import collections
+import contextlib
 import ctypes
 import http.client
 import io
@@ -27,11 +28,14 @@ from assay.transport import MOST_CONNECTIONS, Loader, Transport, TransportError,
 
 POLL_S = 0.02  # between two attempts to get a first answer
 ATTEMPT_S = 30.0  # a first prediction may load the model
+EDGE_S = 0.05  # the engine's own lateness
+DRAIN_S = 120.0  # a server that fell behind has for its backlog
 CHECK_S = 3600.0  # for all payloads: the limit of each request ends it sooner
 LAG_NS, LAG_SHARE = 1_000_000, 0.1  # rule M43: p99 of lag and pool wait, absolute or as a share of the response's
 ARRIVALS_SHARE, ERROR_SHARE, CPU_SHARE = 0.01, 0.001, 0.7
 IN_FLIGHT = 5  # requests that may be under way when a window closes without the server having fallen behind
 GENERATOR_CODES = {"LAG", "POOL_WAIT", "ARRIVALS", "GENERATOR_CPU"}
+SHED = (load.TIMEOUT, 429, 503, 1008)  # the last is gRPC's RESOURCE_EXHAUSTED
 REPEATS = 2  # of a search's load for which the generator was late
 LEAST_SHARE, LONGEST_S = 1.2, 60.0  # a search's window holds so many times the least count, and is never longer
 SEED_STEP = 1_000_003  # between the schedules of one search; blocks differ by one
@@ -125,28 +129,30 @@ class Client:
         """Ask until the first correct prediction; tell when something listened, answered and answered rightly."""
         deadline = time.monotonic() + self.plan["ready_s"]
         moments: dict[str, int] = {}
-        last = "nothing listens"
-        while time.monotonic() < deadline:
+        last, code = "nothing listens", "timeout"
+        while (left := deadline - time.monotonic()) > 0:
             try:
                 if "listening" not in moments:
-                    self.transport.listens(ATTEMPT_S)
+                    self.transport.listens(min(ATTEMPT_S, left))
                     moments["listening"] = time.perf_counter_ns()
-                status, body = self.transport.ask(0, ATTEMPT_S)
+                status, body = self.transport.ask(0, min(ATTEMPT_S, left))
                 now = time.perf_counter_ns()
                 moments.setdefault("answering", now)
-                if status == 200 and right(self.transport.decode(body), self.golden[0]):
+                if status != 200:
+                    last, code = f"status {status}: {body[:200]!r}", "timeout"
+                elif right(self.transport.decode(body), self.golden[0]):
                     tell("ready", at_ns=now, **{f"{name}_ns": value for name, value in moments.items()})
                     return
-                last = f"status {status}: {body[:200]!r}" if status != 200 else f"a wrong answer: {body[:200]!r}"
+                else:
+                    last, code = f"a wrong answer: {body[:200]!r}", "MISMATCH"
             except ValueError as fault:
-                last = f"an answer that cannot be read: {fault}"
+                last, code = f"an answer that cannot be read: {fault}", "MISMATCH"
             except (OSError, http.client.HTTPException) as fault:
-                last = last if "listening" in moments and "status" in last else f"{type(fault).__name__}: {fault}"
+                # What it answered before says more than that it now does not.
+                if "answering" not in moments:
+                    last = f"{type(fault).__name__}: {fault}"
             time.sleep(POLL_S)
-        raise PlanError(
-            f"no correct prediction within {self.plan['ready_s']:.0f} s; last: {last}",
-            "MISMATCH" if "answer" in last else "timeout",
-        )
+        raise PlanError(f"no correct prediction within {self.plan['ready_s']:.0f} s; last: {last}", code)
 
     def check_all(self) -> None:
         """Every payload once, one after the other; measures what reading an answer costs here."""
@@ -252,6 +258,8 @@ class Client:
                 # As many as a server could answer in that time at 20,000 a second.
                 choice = random.integers(0, len(self.golden), int(seconds * 20_000))
                 log, order = self.closed(one["concurrency"], seconds, choice, bodies)
+            # The engine reads the server's CPU at the window's end, which comes after the last answer.
+            time.sleep(max(0.0, (edges["closes_ns"] - time.perf_counter_ns()) / 1e9 + EDGE_S))
             verdicts = self.judge(log, order, bodies)
         row = figures(one, log, verdicts, edges, self.shards.count if self.shards else 1)
         row |= {
@@ -260,6 +268,10 @@ class Client:
             "encode_us": self.encode_ns / 1e3,
             "decode_us": self.decode_ns / 1e3,
         }
+        if row["saturated"]:
+            # The server may still work on what was given up: an answer to this one says that it is through.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self.transport.ask(0, DRAIN_S)
         self.store(number, log, verdicts)
         tell("done", row=row)
         return row
@@ -305,8 +317,8 @@ def figures(
         "generator_cpu_us": log.cpu_ns / 1e3 / max(1, len(log)),
     }
     open_loop = one["kind"] in ("server", "search")
-    # An answer that is an error is an answer: failing fast is not falling behind.
-    answers = int(((log.done >= opens) & (log.done < closes) & (log.status != load.TIMEOUT)).sum())
+    # An error is an answer; a request that timed out or was turned away for want of room is none.
+    answers = int(((log.done >= opens) & (log.done < closes) & ~numpy.isin(log.status, SHED)).sum())
     saturated = open_loop and fired - answers > max((1 - tails.SATURATED) * fired, IN_FLIGHT)
     codes = []
     if wrong:

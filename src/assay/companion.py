@@ -36,7 +36,7 @@ class Client:
             env={**os.environ, **dict.fromkeys(runner.THREADS, "1")},
             start_new_session=True,
         )
-        tree.before.add(self.process.pid)
+        tree.apart.add(self.process.pid)
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps(plan).encode() + b"\n")

@@ -338,7 +338,7 @@ class Generator(Recorder):
         self.size[request] = self.keep(request, connection.body)
         self.busy -= 1
         connection.request = -1
-        if connection.alive:
+        if connection.alive and not connection.pending:
             connection.reset()
             if self.waiting:
                 self.send(connection, self.waiting.popleft())

@@ -213,7 +213,7 @@ class Watch:
             outcome=outcome,
             phase=self.phase,
             error=error,
-            log_tail="" if outcome == "ok" else tail,
+            log_tail=tail,
             exit_code=self.tree.exit_status,
             spawned_ns=self.spawned_ns,
             phases=self.phases,

@@ -62,12 +62,14 @@ def job(
 
 
 def loads(scenario: Scenario, seed: int) -> Iterator[dict[str, Any]]:
-    """What the client offers, in order: lower rates first, so that no load meets another's backlog."""
+    """What the client offers, in order: what leaves no backlog first, then rising rates."""
     load = scenario.load
     assert load
     common = {"warmup_s": load.warmup, "window_s": load.window, "seed": seed}
     if load.single_stream:
         yield {**common, "kind": "single_stream", "window_s": load.single_stream, "concurrency": 1}
+    if load.offline:
+        yield {**common, "kind": "offline", "window_s": load.offline, "concurrency": load.concurrency}
     for rate in sorted(load.rates):
         yield {**common, "kind": "server", "rate": rate, "arrivals": load.arrivals}
     if load.slo:
@@ -81,8 +83,6 @@ def loads(scenario: Scenario, seed: int) -> Iterator[dict[str, Any]]:
             "quantile": load.slo.quantile,
             "within_ns": int(load.slo.within * 1e9),
         }
-    if load.offline:
-        yield {**common, "kind": "offline", "window_s": load.offline, "concurrency": load.concurrency}
 
 
 def execute(

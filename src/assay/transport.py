@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Protocol
@@ -96,11 +98,12 @@ class Rest:
         self.host, self.port, self.codec = url.hostname, url.port or 80, codec
         self.path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self.headers = {"Content-Type": "application/json", **headers}
-        self.bodies = [codec.encode(rows) for rows in payloads]
-        self.requests = [self.message(body) for body in self.bodies]
+        self.requests = [self.message(codec.encode(rows)) for rows in payloads]
+        self.address = ""  # that the host's name led to
 
     def message(self, body: bytes) -> bytes:
-        headers = {"Host": f"{self.host}:{self.port}", "Content-Length": str(len(body)), **self.headers}
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        headers = {"Host": f"{host}:{self.port}", "Content-Length": str(len(body)), **self.headers}
         lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         return "\r\n".join([*lines, "", ""]).encode() + body
 
@@ -114,7 +117,8 @@ class Rest:
     def ask(self, payload: int, timeout_s: float) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
         try:
-            connection.request("POST", self.path, self.bodies[payload], self.headers)
+            body = self.requests[payload].partition(b"\r\n\r\n")[2]
+            connection.request("POST", self.path, body, self.headers)
             response = connection.getresponse()
             return response.status, response.read()
         finally:
@@ -124,4 +128,11 @@ class Rest:
         return self.codec.decode(body)
 
     def generator(self, bodies: BinaryIO, limit: int, timeout_s: float) -> load.Generator:
-        return load.Generator(self.host, self.port, self.requests, bodies, limit, timeout_s)
+        if not self.address:
+            # Once, and not for each connection: asking for a name takes its time.
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection((self.host, self.port), timeout_s) as connection,
+            ):
+                self.address = connection.getpeername()[0]
+        return load.Generator(self.address or self.host, self.port, self.requests, bodies, limit, timeout_s)

@@ -39,6 +39,7 @@ class Tree:
     def __init__(self) -> None:
         self.engine = psutil.Process()
         self.before = {process.pid for process in self.engine.children(recursive=True)}  # not the trial's
+        self.apart: set[int] = set()  # sessions of ours that work beside the trial
         self.root: int | None = None
         self.exit_status: int | None = None  # of the root, as os.waitstatus_to_exitcode gives it
         self.cpu_s = 0.0  # user and system seconds of every reaped process and of what it had reaped
@@ -47,7 +48,7 @@ class Tree:
         """What is alive of the tree; zombies are reaped on the way where they are ours."""
         found = []
         for process in self.engine.children(recursive=True):
-            if process.pid in self.before:
+            if process.pid in self.before or (self.apart and session(process.pid) in self.apart):
                 continue
             with contextlib.suppress(psutil.NoSuchProcess):
                 if process.status() == psutil.STATUS_ZOMBIE:
@@ -93,6 +94,14 @@ class Tree:
             # Again and again: a process may fork between being listed and being killed.
             signal_all(left, signal.SIGKILL)
             left = self.wait(grace_s)
+
+
+def session(pid: int) -> int:
+    """A process's session; 0 where it has gone."""
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
