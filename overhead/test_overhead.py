@@ -165,7 +165,8 @@ def write_million(folder: Path) -> Journal:
         "machine": json.dumps({"cpu": "", "cpuset": [0], "memory_bytes": 1}),
         "scenarios": [{
             "scenario": "million", "scenario_digest": "",
-            "scenario_text": 'title = "Million"\nquestion = "?"\nworkload = "x"\nbatch = 1\noptimizer = {lr = 1}\n'
+            "scenario_text": 'title = "Million"\nquestion = "?"\ncapability = "train"\nworkload = "x"\nbatch = 1\n'
+            'optimizer = {lr = 1}\n'
             '[measure]\nbaseline = "tool0"\ncontrol = "tool0"\n',
         }],
     }  # fmt: skip

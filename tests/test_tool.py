@@ -44,6 +44,16 @@ def check_contract(path: Path, root: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_setting_that_the_header_lists_is_read(path: Path) -> None:
+    text = path.read_text()
+    shared = (ROOT / "benchmarks/contract.py").read_text() if "v2_url(job)" in text else ""
+
+    for setting in tool.read(path, ROOT).settings:
+        body = (text.split("# ///")[-1] + shared).replace("'", '"')
+        assert f'"{setting}"' in body, f"{setting} is listed and never read"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_tools_file_keeps_the_contract(path: Path) -> None:
     check_contract(path, ROOT)
 

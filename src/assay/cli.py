@@ -1,6 +1,7 @@
 """The command line: a pipeline of small functions, one a command. Heavy modules are imported by what needs them.
 
-Exit codes: 0 done; 1 a trial that can run here was not ok (smoke, try); 2 usage, scenario or tool file;
+Exit codes: 0 done; 1 a trial that can run here was not ok (smoke, try), figures that differ (reproduce) or a regression
+that was confirmed or could not be judged (watch); 2 usage, scenario or tool file;
 3 stored files; 130 interrupted.
 """
 
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay import __version__
-from assay.errors import AssayError, StoreError
+from assay.errors import AssayError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from assay.journal import Journal
     from assay.selection import Layout, Options, Prepared
     from assay.store import Archive
 
+FORMATS = ("pytest-benchmark", "github")  # as assay.export.FORMATS
 CAPABILITIES = ("train", "serve", "infer")  # as assay.tool.CAPABILITIES
 PROFILES = ("smoke", "quick", "standard", "full")  # as assay.plan.PROFILES; importing it here would cost --help
 
@@ -40,7 +42,8 @@ def run_command(argv: Sequence[str]) -> int:
         print(f"assay: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("\nassay: interrupted; what was measured is kept: assay run --resume", file=sys.stderr)
+        kept = "; what was measured is kept: assay run --resume" if options.command == "run" else ""
+        print(f"\nassay: interrupted{kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # such as `assay list runs | head`
         sys.stderr.close()
@@ -81,6 +84,14 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("scenario")
     watch.add_argument("--base", metavar="RUN", help="the run to compare with; default: the one before the newest")
     watch.add_argument("--blocks", type=positive, default=10, help="of the interleaved rerun that confirms")
+
+    history = commands.add_parser("history", help="how figures went from run to run, with change points")
+    history.add_argument("scenario", nargs="?")
+
+    export = commands.add_parser("export", help="stored figures as JSON for other tools")
+    export.add_argument("runs", nargs="*", metavar="RUN", help="default: each scenario's newest")
+    export.add_argument("--format", choices=FORMATS, required=True)
+    export.add_argument("--output", type=Path, help="file to write; default: standard output")
 
     listing = commands.add_parser("list", help="list tools, scenarios or runs")
     listing.add_argument("what", choices=("tools", "scenarios", "runs"))
@@ -182,10 +193,10 @@ def command_run(options: argparse.Namespace, argv: list[str]) -> int:
     place = layout()
     if options.dry_run:
         return dry_run(selection.prepare(run_options(options), place), place)
-    from assay import run
+    from assay import checkout, run
     from assay.progress import Progress
 
-    with run.only_one(place.state):
+    with checkout.only_one(place.state):
         if options.resume is not None:
             journal, prepared, chosen = run.resume(options.resume or None, place)
         else:
@@ -269,19 +280,46 @@ def command_compare(options: argparse.Namespace, argv: list[str]) -> int:
 
 
 def command_reproduce(options: argparse.Namespace, argv: list[str]) -> int:
-    from assay import reproduce, run
+    from assay import checkout, reproduce
 
     place = layout()
-    with run.only_one(place.state):
+    with checkout.only_one(place.state):
         return reproduce.again(options.cell, options.run, place, argv)
 
 
 def command_watch(options: argparse.Namespace, argv: list[str]) -> int:
-    from assay import run, watch
+    from assay import checkout, watch
 
     place = layout()
-    with run.only_one(place.state):
+    with checkout.only_one(place.state):
         return watch.watch(options.scenario, options.base, place, options.blocks, argv)
+
+
+def command_history(options: argparse.Namespace, argv: list[str]) -> int:
+    from assay import history
+
+    print(history.page(history.with_changes(history.series(options.scenario, layout()))))
+    return 0
+
+
+def command_export(options: argparse.Namespace, argv: list[str]) -> int:
+    from assay import export, measured, served, store
+
+    with store.query(store.survey(layout().results)) as connection:
+        questions = measured.questions(connection, options.runs or measured.newest(connection))
+        offered = {one.name: served.served(connection, one) for one in questions if one.serves}
+        found = list(export.series(questions, offered))
+    if not found:
+        raise UsageError("no right answer is stored: there is nothing to export")
+    text = export.FORMATS[options.format](found)
+    if options.output:
+        try:
+            options.output.write_text(text + "\n")
+        except OSError as fault:
+            raise UsageError(f"--output {options.output}: {fault.strerror}") from fault
+    else:
+        print(text)
+    return 0
 
 
 def command_list(options: argparse.Namespace, argv: list[str]) -> int:
@@ -333,10 +371,10 @@ def command_doctor(options: argparse.Namespace, argv: list[str]) -> int:
 
 
 def command_try(options: argparse.Namespace, argv: list[str]) -> int:
-    from assay import foreground, run
+    from assay import checkout, foreground
 
     place = layout()
-    with run.only_one(place.state):
+    with checkout.only_one(place.state):
         return foreground.attempt(options, place)
 
 
@@ -364,6 +402,8 @@ COMMANDS = {
     "compare": command_compare,
     "reproduce": command_reproduce,
     "watch": command_watch,
+    "history": command_history,
+    "export": command_export,
     "list": command_list,
     "doctor": command_doctor,
     "try": command_try,

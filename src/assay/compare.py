@@ -11,10 +11,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from assay import sequential
 from assay import statistics as rules
 from assay.errors import UsageError
 from assay.measured import THROUGHPUT, Case, Metric, Question
-from assay.report.answer import answer
+from assay.report.answer import answer, steadily
 from assay.report.serving.answer import twins
 from assay.served import Served
 from assay.statistics import Comparison, Estimate, Pair
@@ -24,7 +25,7 @@ HARD = ("cpu", "architecture", "cores", "threads", "cpuset", "cpu_limit", "memor
 # Keys of a scenario that decide the work; the rest says how often and for how long it is measured.
 WORK = (
     *("capability", "workload", "seed", "options", "batch", "batch_per_worker", "optimizer", "quality"),
-    *("load", "infer"),
+    *("load", "infer", "variants", "cluster"),
 )
 TAIL = 0.99
 
@@ -60,6 +61,7 @@ class Row:
     first: Estimate
     second: Estimate
     comparison: Comparison  # of the second, the first being 1
+    floor: float | None  # the larger noise floor of both sides
 
 
 def side(text: str, known: Sequence[str]) -> Side:
@@ -108,32 +110,39 @@ def shown(value: Any) -> str:
 def trained(first: Question, second: Question, sides: tuple[Side, Side]) -> list[Row]:
     """Throughput of every case that both have, as one family."""
     metric, same = THROUGHPUT, first.run["run"] == second.run["run"]
-    pairs, tools = {}, {}
+    pairs, tools, cases = {}, {}, {}
     for one, other in matching(first.cases, second.cases, sides):
-        name = f"{word(one, other)} ×{one.workers} {one.device}"
+        name = word(one, other)
+        cases[name] = one, other
         floors = [answer(question, one.device).floors.get(one.workers, (None, None))[1] for question in (first, second)]
         pairs[name] = Pair(other.values(metric), one.values(metric), largest(floors), paired=same)
         tools[name] = other.tool
-    return list(rows(metric, pairs, tools, rules.compare(pairs, larger_is_faster=True, seed=first.run["seed"])))
+    alpha = min(sequential.level(question.adaptive) for question in (first, second))
+    judged = rules.compare(pairs, larger_is_faster=True, seed=first.run["seed"], alpha=alpha)
+    steady = {name: steadily(judged[name], other, one) for name, (one, other) in cases.items() if name in judged}
+    return list(rows(metric, pairs, tools, steady))
 
 
 def served(first: Served, second: Served, sides: tuple[Side, Side]) -> list[Row]:
     """p99 of the response at every rate that both were offered, as one family."""
     metric, same = Metric("p99", "Response p99", "ms"), first.question.run["run"] == second.question.run["run"]
-    known = [{rate: floor for rate, _, floor in twins(one, TAIL)} for one in (first, second)]
+    known = [{at: floor for at, _, floor in twins(one, TAIL)} for one in (first, second)]
     pairs, tools = {}, {}
     for one, other in matching(first.cases, second.cases, sides):
         for rate in sorted(set(first.rates) & set(second.rates)):
             name = f"{word(one, other)} at {rate:g}/s"
             value, base = second.blocks(other, rate, TAIL), first.blocks(one, rate, TAIL)
-            pairs[name] = Pair(value, base, largest([floors.get(rate) for floors in known]), paired=same)
+            floor = largest([floors.get((rate, one.device, one.workers)) for floors in known])
+            pairs[name] = Pair(value, base, floor, paired=same)
             tools[name] = other.tool
     seed = first.question.run["seed"]
-    return list(rows(metric, pairs, tools, rules.compare(pairs, larger_is_faster=False, seed=seed)))
+    alpha = min(sequential.level(one.question.adaptive) for one in (first, second))
+    return list(rows(metric, pairs, tools, rules.compare(pairs, larger_is_faster=False, seed=seed, alpha=alpha)))
 
 
 def word(one: Case, other: Case) -> str:
-    return one.label if one.label == other.label else f"{other.label} against {one.label}"
+    tools = one.label if one.label == other.label else f"{other.label} against {one.label}"
+    return f"{tools} ×{one.workers} {one.device}"
 
 
 def largest(floors: Sequence[float | None]) -> float | None:
@@ -160,4 +169,4 @@ def rows(
         first, second = (rules.geometric(list(side.values())) for side in (pairs[name].base, pairs[name].value))
         assert first
         assert second
-        yield Row(name, tools[name], metric, first, second, comparison)
+        yield Row(name, tools[name], metric, first, second, comparison, pairs[name].floor)

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import shutil
 
-from assay import run, store, tree, wire
+from assay import attempts, run, store, tree, wire
 from assay.errors import UsageError
 from assay.progress import Progress
 from assay.selection import Layout, Options
@@ -52,7 +52,7 @@ def attempt(options: argparse.Namespace, place: Layout) -> int:
     for load in loads:
         rate = f"{load['rate']:.4g} requests/s" if load["rate"] else load["kind"]
         print(f"{rate}: {load['completed']} of {load['scheduled']} completed, codes {load['codes']}, {load}")
-    if rate := run.throughput(row):
+    if rate := attempts.throughput(row):
         print(f"throughput: {rate:,.1f} samples/s in a short window: too few to compare tools by")
     return int(row["outcome"] != "ok")
 

@@ -101,8 +101,14 @@ class Question:
 
     @property
     def control(self) -> str | None:
-        name: str | None = self.text.get("measure", {}).get("control")
+        name: str | None = self.run.get("control") or self.text.get("measure", {}).get("control")
         return name
+
+    @property
+    def adaptive(self) -> dict[str, int] | None:
+        """Least and most blocks, where the run could stop by itself."""
+        planned = json.loads(self.run.get("blocks") or "{}").get("blocks")
+        return planned if isinstance(planned, dict) else None
 
     def workers(self, device: str) -> list[int]:
         return sorted({case.workers for case in self.cases if case.device == device})
@@ -136,7 +142,7 @@ ORDER BY trial % 1000000
 # The slowest rank's step times in order, as means of neighbours where a window has very many.
 WINDOWS = """
 SELECT run, trial, list(slowest ORDER BY part) AS times FROM (
-    SELECT run, trial, ("index" - first) // ceil(steps / $most) AS part, avg(slowest) AS slowest FROM (
+    SELECT run, trial, ("index" - first) // ((steps + $most - 1) // $most) AS part, avg(slowest) AS slowest FROM (
         SELECT run, trial, "index", max("value") AS slowest FROM samples
         WHERE metric = 'step_time' AND run IN (SELECT unnest($runs)) GROUP BY ALL
     ) JOIN (
@@ -161,7 +167,8 @@ def questions(connection: duckdb.DuckDBPyConnection, runs: Sequence[str]) -> lis
     """The scenarios of the runs, each as its newest of them measured it. Raises UsageError for an unknown run."""
     import tomllib
 
-    listed = dicts(connection, "SELECT * FROM runs ORDER BY run")
+    # A smoke run's figures stand in for others only where there are none.
+    listed = dicts(connection, "SELECT * FROM runs ORDER BY profile <> 'smoke', run")
     if unknown := set(runs) - {row["run"] for row in listed}:
         raise UsageError(f"no run {', '.join(sorted(unknown))} in results; see assay list runs")
     rows = dicts(connection, TRIALS, {"runs": list(runs)})

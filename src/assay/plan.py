@@ -56,9 +56,10 @@ class Trial:
 
 def profiled(scenario: Scenario, profile: str, blocks: int | None = None) -> Scenario:
     """The scenario as a profile runs it."""
-    measure: dict[str, Any] = {
-        "blocks": blocks or (scenario.measure.blocks if profile == "standard" else PROFILES[profile])
-    }
+    own = scenario.measure.blocks
+    # An adaptive number is for verdicts; smoke and quick give none.
+    keeps = profile == "standard" or (profile == "full" and not isinstance(own, int))
+    measure: dict[str, Any] = {"blocks": blocks or (own if keeps else PROFILES[profile])}
     if profile == "smoke":
         # One block has no noise floor: no control.
         window = Window.model_validate({"steps": 5, "at_least": "100ms"})
@@ -131,9 +132,9 @@ def plan(scenarios: Sequence[Scenario], tools: Mapping[str, Tool], seed: int) ->
     """Randomised complete blocks: in every block each case once, in an order drawn for that block (M12)."""
     by_scenario = {scenario.name: cases(scenario, tools) for scenario in scenarios}
     trials: list[Trial] = []
-    for block in range(max((scenario.measure.blocks for scenario in scenarios), default=0)):
+    for block in range(max((scenario.measure.most_blocks for scenario in scenarios), default=0)):
         for scenario in scenarios:
-            if block >= scenario.measure.blocks:
+            if block >= scenario.measure.most_blocks:
                 continue
             draw = random.Random(f"{seed}:{scenario.name}:{block}")
             order = list(by_scenario[scenario.name])
@@ -157,7 +158,7 @@ def select(found: Iterable[str], wanted: Sequence[str], what: str) -> list[str]:
     known = list(found)
     if unknown := [name for name in wanted if name not in known]:
         raise UsageError(f"no {what} {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
-    return list(wanted) or known
+    return list(dict.fromkeys(wanted)) or known
 
 
 def restrict(scenario: Scenario, labels: Sequence[str], devices: Sequence[str], workers: Sequence[int]) -> Scenario:

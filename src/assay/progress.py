@@ -56,6 +56,10 @@ class Progress:
         if not entry.name.startswith("reference"):
             self.finished.add(entry.name.split(".")[0])
 
+    def stop(self, scenario: str) -> None:
+        """What is left of a scenario will not be run."""
+        self.trials = [one for one in self.trials if one.case.scenario != scenario or str(one.index) in self.finished]
+
     def begin(self, trial: Trial, attempt: int) -> None:
         case = trial.case
         again = f", repeat {attempt}" if attempt else ""

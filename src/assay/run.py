@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import fcntl
 import json
 import secrets
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import assay
-from assay import environment, inference, inputs, machine, reference, runner, serving, store, tree, trial, wire
+from assay import (
+    environment,
+    inference,
+    inputs,
+    machine,
+    reference,
+    runner,
+    sequential,
+    serving,
+    store,
+    tree,
+    trial,
+    wire,
+)
+from assay.attempts import ATTEMPT, REPEATS, attempt_name, outcome_word, remaining_trials, throughput
+from assay.checkout import git_state
 from assay.environment import Environment
 from assay.errors import UsageError
 from assay.inputs import Inputs
@@ -28,8 +40,6 @@ from assay.tool import Tool
 from assay.trial import Reference
 
 METHOD_VERSION = 1  # rows of different method versions are never mixed
-REPEATS = 2  # of a trial that the noise gate rejected (M14)
-ATTEMPT = 1_000_000  # added to a trial's number for each repeat; references come after the last repeat
 
 
 def start(options: Options, layout: Layout, argv: Sequence[str]) -> tuple[Journal, Prepared]:
@@ -61,7 +71,13 @@ def start(options: Options, layout: Layout, argv: Sequence[str]) -> tuple[Journa
         "noise_gate": json.dumps(dataclasses.asdict(limits)),
         "machine": json.dumps(machine.facts()),
         "scenarios": [
-            {"scenario": one.name, "scenario_text": one.text, "scenario_digest": one.digest}
+            {
+                "scenario": one.name,
+                "scenario_text": one.text,
+                "scenario_digest": one.digest,
+                "blocks": one.measure.model_dump_json(include={"blocks"}),
+                "control": one.measure.control,
+            }
             for one in prepared.scenarios
         ],
     }
@@ -110,6 +126,8 @@ class Run:
         self.limits = machine.Calibration.load(layout.calibration)
         self.probe: machine.Probe | None = None
         self.cuda = machine.has_cuda()
+        self.stops = sequential.Stops(journal.folder)
+        self.begun: set[tuple[str, int]] = set()  # scenario and block, of those that an earlier process began
         self.echo: Callable[[wire.Record], None] | None = None  # sees every record of a trial as it comes
         self.environments_of: Callable[[list[Tool]], dict[str, Environment]] = self.build
 
@@ -125,8 +143,12 @@ class Run:
         self.progress.resume(done)
         self.references_made = {entry.name for entry in done if entry.name.startswith("reference")}
         remaining = remaining_trials(self.prepared.trials, done)
+        names = {entry.name for entry in done}
+        self.begun = {(one.case.scenario, one.block) for one in self.prepared.trials if str(one.index) in names}
         last_of_block = {(one.block, one.case.scenario): one.index for one in self.prepared.trials}
         for one in remaining:
+            if self.enough(one):
+                continue
             if code_digest(self.prepared.scenarios, self.prepared.tools, self.layout) != self.prepared.digest:
                 raise UsageError(
                     "scenarios or benchmarks/ changed while the run was going on: later trials would not be like the "
@@ -139,6 +161,22 @@ class Run:
         if seal:
             store.seal(self.journal, self.layout.results, trial.utc())
         self.progress.close()
+
+    def enough(self, one: Trial) -> bool:
+        """Whether the trial's scenario stops by itself and every comparison was decided before this block."""
+        scenario, blocks = one.case.scenario, self.scenarios[one.case.scenario].measure.blocks
+        if isinstance(blocks, int):
+            return False
+        if (scenario, one.block) in self.begun:
+            return False  # a look in the middle of a block would be one too many
+        known = self.stops.known(scenario, one.block)
+        stopped = self.stops.enough(scenario, blocks.min, blocks.max, one.block)
+        if not known:
+            self.probe = None  # the machine was busy since
+            if stopped:
+                self.progress.stop(scenario)
+                self.progress.say(f"{scenario}: every comparison is decided after {one.block} blocks")
+        return stopped
 
     def make_environments(self) -> None:
         self.environments = self.environments_of(list(self.prepared.tools.values()))
@@ -214,6 +252,8 @@ class Run:
             with store.TrialFile(path, number) as file:
                 measured, loads = self.trial_row(one, number, file)
                 row = {**measured, "attempt": attempt}
+                if row["outcome"] == "ok":
+                    row["log_tail"] = None
                 file.finish(row, loads)
         except (ValueError, TypeError, KeyError, IndexError, OverflowError) as fault:
             # pyarrow's own errors derive from these.
@@ -352,62 +392,6 @@ class Run:
                 self.probe = None  # the machine was busy since
             self.references[name] = reference.read(path)
         return self.references[name]
-
-
-def remaining_trials(trials: Sequence[Trial], done: Sequence[Entry]) -> list[Trial]:
-    """Trials of the plan that are not finished: without a line, or rejected with repeats left."""
-    outcomes = {entry.name: entry.outcome for entry in done}
-
-    def finished(one: Trial) -> bool:
-        for attempt in range(REPEATS + 1):
-            outcome = outcomes.get(attempt_name(one, attempt))
-            if outcome is None:
-                return False
-            if outcome != "invalid NOISE":
-                return True
-        return True
-
-    return [one for one in trials if not finished(one)]
-
-
-def attempt_name(one: Trial, attempt: int) -> str:
-    return f"{one.index}.{attempt}" if attempt else str(one.index)
-
-
-def outcome_word(row: Mapping[str, Any]) -> str:
-    return f"{row['outcome']} {row['codes']}" if row.get("codes") else str(row["outcome"])
-
-
-def throughput(row: Mapping[str, Any]) -> float | None:
-    """Samples a second of a right answer, for progress; reports take it from the stored columns."""
-    if row["outcome"] == "ok" and row.get("window_ns"):
-        return float(row["samples"] / row["window_ns"] * 1e9)
-    return None
-
-
-@contextlib.contextmanager
-def only_one(state: Path) -> Iterator[None]:
-    """Two runs at once would measure each other. Raises UsageError where one is going on."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another run is going on here ({state / 'lock'} is held); wait for it") from None
-        yield
-
-
-def git_state(root: Path) -> tuple[str | None, bool | None]:
-    """Commit, and whether files that take part differ from it."""
-    git = shutil.which("git")
-    if not git:
-        return None, None
-    commit = subprocess.run([git, "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
-    if commit.returncode:
-        return None, None
-    parts = ["src", "benchmarks", "scenarios", "pyproject.toml"]
-    status = subprocess.run([git, "status", "--porcelain", "--", *parts], cwd=root, capture_output=True, text=True)
-    return commit.stdout.strip(), bool(status.stdout.strip())
 
 
 def refresh_report(layout: Layout, run: str) -> None:

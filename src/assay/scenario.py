@@ -111,8 +111,16 @@ class Infer(Model):
     passes: PositiveInt = 3  # after the cold one
 
 
+class Adaptive(Model):
+    """Blocks until every comparison is decided: at least `min`, at most `max` (profiles standard and full)."""
+
+    min: int = Field(ge=5)  # below it there is no verdict
+    max: PositiveInt
+    until: Literal["decided"] = "decided"
+
+
 class Measure(Model):
-    blocks: PositiveInt = 7
+    blocks: PositiveInt | Adaptive = 7
     warmup: Warmup = Warmup()
     window: Window = Window()
     timeout: Seconds = 300.0  # of a whole trial
@@ -121,6 +129,10 @@ class Measure(Model):
     disk: Bytes = 4 * 2**30  # limit of the trial's scratch folder and log
     baseline: str | None = None
     control: str | None = None
+
+    @property
+    def most_blocks(self) -> int:
+        return self.blocks if isinstance(self.blocks, int) else self.blocks.max
 
 
 class Loss(Model):
@@ -255,6 +267,12 @@ OPTIONAL = {"train": ("batch", "batch_per_worker", "quality")}
 def common_faults(scenario: Scenario) -> list[tuple[str, str]]:
     """Those of every capability."""
     faults = []
+    blocks = scenario.measure.blocks
+    if isinstance(blocks, Adaptive):
+        if blocks.max < blocks.min:
+            faults.append(("measure.blocks.max", "is below measure.blocks.min"))
+        if not scenario.measure.control:
+            faults.append(("measure.control", "is missing: without a control nothing is ever decided"))
     control = scenario.measure.control
     if control and control not in scenario.matrix.tools:
         faults.append(("measure.control", f"{control!r} is not among matrix.tools: the twin needs its original"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA = 3
+SCHEMA = 4
 SCHEMA_KEY = b"assay_schema"
 
 text = pa.dictionary(pa.int32(), pa.string())
@@ -56,6 +56,8 @@ RUNS = pa.schema(
         pa.field("scenario", pa.string()),  # a row a scenario
         pa.field("scenario_text", pa.string()),
         pa.field("scenario_digest", pa.string()),
+        pa.field("blocks", pa.string()),  # as planned: a JSON number, or an object with min and max
+        pa.field("control", pa.string()),  # as planned
         pa.field("inputs", pa.string()),  # JSON object: file to sha256
         pa.field("sealed_utc", pa.string()),
     ]

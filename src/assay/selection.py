@@ -112,7 +112,9 @@ def prepare(options: Options, layout: Layout) -> Prepared:
         one = one.model_copy(update={"matrix": matrix, "cluster": {**one.cluster, **dict(options.cluster)}})
         if options.control:
             measure = one.measure.model_copy(update={"control": options.control})
-            one = one.model_copy(update={"measure": measure})
+            listed = list(dict.fromkeys([*one.matrix.tools, options.control]))
+            matrix = one.matrix.model_copy(update={"tools": listed})
+            one = one.model_copy(update={"measure": measure, "matrix": matrix})
         one = plan.restrict(one, options.tools, options.devices, options.workers)
         # A scenario that is named runs in any profile; else its file says in which.
         if (one.matrix.tools or one.measure.baseline in options.tools) and (

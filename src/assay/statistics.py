@@ -151,9 +151,9 @@ class Pair:
 
 
 def compare(
-    pairs: Mapping[K, Pair], *, larger_is_faster: bool, seed: int, margin: float = MARGIN
+    pairs: Mapping[K, Pair], *, larger_is_faster: bool, seed: int, margin: float = MARGIN, alpha: float = ALPHA
 ) -> dict[K, Comparison]:
-    """Every pair of a table, as one family (M23 to M25).
+    """Every pair of a table, as one family (M23 to M25), judged at `alpha`.
 
     Without enough common blocks, or without a noise floor, there is a ratio and no verdict.
     """
@@ -169,10 +169,10 @@ def compare(
             found[key] = Comparison(ratio, different.get(key), equivalent.get(key), "no verdict")
             continue
         sensitivity = bootstrap_interval(pair, seed)
-        word = decide(ratio, sensitivity, different[key], equivalent[key], pair.floor, larger_is_faster, margin)
+        word = decide(ratio, sensitivity, different[key], equivalent[key], pair.floor, larger_is_faster, margin, alpha)
         more = None
         if word == "undecided" and pair.paired and abs(math.log(ratio.value)) > pair.floor:
-            more = max(1, blocks_needed(pair.logs[0], ALPHA / len(judged)) - pair.n)
+            more = max(1, blocks_needed(pair.logs[0], alpha / len(judged)) - pair.n)
         found[key] = Comparison(ratio, different[key], equivalent[key], word, more)
     return found
 
@@ -185,15 +185,16 @@ def decide(
     floor: float,
     larger_is_faster: bool,
     margin: float = MARGIN,
+    alpha: float = ALPHA,
 ) -> str:
     """The verdict word, in the order of M23; `undecided` where the bootstrap does not agree (M19)."""
     assert ratio.low is not None
     assert ratio.high is not None
     low, high = sensitivity
     inside = 1 / (1 + margin) <= ratio.low and ratio.high <= 1 + margin
-    if inside and p_same < ALPHA and 1 / (1 + margin) <= low and high <= 1 + margin:
+    if inside and p_same < alpha and 1 / (1 + margin) <= low and high <= 1 + margin:
         return f"equivalent within {margin:.0%}".replace("%", " %")
-    if abs(math.log(ratio.value)) <= floor or p >= ALPHA or low <= 1 <= high:
+    if abs(math.log(ratio.value)) <= floor or p >= alpha or low <= 1 <= high:
         return "undecided"
     return "faster" if (ratio.value > 1) == larger_is_faster else "slower"
 

@@ -24,7 +24,7 @@ def classify(times: Sequence[float]) -> str:
     if last >= LAST_QUARTER * len(times):
         return "no steady state"
     before = times[changes[-2] if len(changes) > 1 else 0 : last]
-    return "warm-up" if numpy.mean(times[last:]) < numpy.mean(before) else "slowdown"
+    return "warm-up" if numpy.median(times[last:]) < numpy.median(before) else "slowdown"
 
 
 def change_points(values: Sequence[float]) -> list[int]:

@@ -94,7 +94,8 @@ def read(path: Path, root: Path) -> Tool:
     if faults:
         raise ToolError("\n".join(f"{path}: {fault}" for fault in faults))
     folder = path.resolve().parent
-    inside = folder.is_relative_to(root)
+    # A folder such as .assay/ is in the checkout and no part of a package.
+    inside = folder.is_relative_to(root) and all(part.isidentifier() for part in folder.relative_to(root).parts)
     return Tool(
         name=path.stem,
         path=path,

@@ -44,7 +44,8 @@ class Suspect:
 def watch(scenario: str, base: str | None, place: Layout, blocks: int, argv: list[str]) -> int:
     """Compare a scenario's newest run with `base`, by default the one before; rerun what looks slower.
 
-    Returns 1 where the rerun confirms a regression, else 0. Raises UsageError where there is nothing to compare.
+    Returns 1 where a rerun confirms a regression or cannot tell, else 0. Raises UsageError where there is nothing to
+    compare.
     """
     archive = store.survey(place.results)
     with store.query(archive) as connection:
@@ -64,12 +65,14 @@ def watch(scenario: str, base: str | None, place: Layout, blocks: int, argv: lis
         built = {row["tool"]: row for row in measured.environments(connection, [earlier])}
     if first.serves:
         raise UsageError(f"{scenario}: only throughput is watched, not servers")
+    if hard := [one.what for one in compare.differences(first, second, ({}, {})) if one.hard]:
+        raise UsageError(f"{newest} and {earlier} did not measure the same ({', '.join(hard)}): give another --base")
+    if first.run["dirty"]:
+        print(f"{earlier} was measured with uncommitted changes: the tools of its commit stand in for them")
     suspects = suspicious(first, second, built)
     print(f"{scenario}: {newest} against {earlier}: {len(suspects)} tools look slower")
-    confirmed = [line for one in suspects for line in rerun(one, scenario, second, place, blocks, argv)]
-    for line in confirmed:
-        print(line)
-    return int(bool(confirmed))
+    words = [word for one in suspects for word in rerun(one, scenario, second, place, blocks, argv)]
+    return int(any(word in ("regression", "not judged") for word in words))
 
 
 def suspicious(first: Question, second: Question, built: Mapping[str, Mapping[str, object]]) -> list[Suspect]:
@@ -89,7 +92,7 @@ def suspicious(first: Question, second: Question, built: Mapping[str, Mapping[st
 
 
 def rerun(suspect: Suspect, scenario: str, newest: Question, place: Layout, blocks: int, argv: list[str]) -> list[str]:
-    """Then and now in one campaign; a line for each case that is slower now."""
+    """Then and now in one campaign; prints and returns a word a case, as `verdict`."""
     own = dataclasses.replace(place, state=place.state / "watch")
     before = earlier_tool(suspect, own.state / "tools", place.root)
     if place.calibration.exists():
@@ -123,17 +126,25 @@ def rerun(suspect: Suspect, scenario: str, newest: Question, place: Layout, bloc
     with store.query(None, journal) as connection:
         (question,) = measured.questions(connection, [journal.run])
     judged = answer(question, suspect.device).comparisons
-    return [
-        f"regression: {scenario}/{suspect.tool}/{suspect.device}/{workers}: {sentence(comparisons[before.name])}"
-        for workers, comparisons in sorted(judged.items())
-        if before.name in comparisons and comparisons[before.name].word == "faster"
-    ]
+    words = []
+    for workers in suspect.workers:
+        comparison = judged.get(workers, {}).get(before.name)
+        word, reason = verdict(comparison)
+        words.append(word)
+        print(f"{scenario}/{suspect.tool}/{suspect.device}/{workers}: {word}: {reason}")
+    return words
 
 
-def sentence(comparison: Comparison) -> str:
+def verdict(comparison: Comparison | None) -> tuple[str, str]:
+    """`regression`, `none` or `not judged`, and why; the comparison is of before against now."""
     from assay.report.figures import interval_text
 
-    return f"before it was faster, by {interval_text(comparison.ratio)}, paired by block"
+    if comparison is None:
+        return "not judged", "one side gave no right answer; see the log of its trials"
+    ratio = f"before over now {interval_text(comparison.ratio)}, paired by block"
+    if comparison.word == "no verdict":
+        return "not judged", f"{ratio}; too few blocks, or the A/A control missed: run it again"
+    return ("regression" if comparison.word == "faster" else "none"), f"{ratio}, before is {comparison.word}"
 
 
 def earlier_tool(suspect: Suspect, folder: Path, root: Path) -> Tool:

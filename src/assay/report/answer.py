@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from assay import sequential
 from assay import statistics as rules
 from assay.measured import FIRST_STEP, METRICS, THROUGHPUT, Case, Metric, Question
 from assay.report.figures import interval_text
@@ -53,13 +55,18 @@ def answer(question: Question, device: str) -> Answer:
             if estimate and not case.control:
                 speedups.setdefault(case.label, {})[workers] = estimate
     comparisons: dict[int, dict[str, Comparison]] = {}
-    judged = rules.compare(pairs, larger_is_faster=True, seed=question.run["seed"])
+    alpha = sequential.level(question.adaptive)
+    judged = rules.compare(pairs, larger_is_faster=True, seed=question.run["seed"], alpha=alpha)
     for (workers, label), comparison in judged.items():
-        judged_case = question.case(label, device, workers)
-        if judged_case and judged_case.unsteady and comparison.word == "faster":
-            comparison = dataclasses.replace(comparison, word="undecided")
-        comparisons.setdefault(workers, {})[label] = comparison
+        sides = [question.case(name, device, workers) for name in (label, question.control or "")]
+        comparisons.setdefault(workers, {})[label] = steadily(comparison, *sides)
     return Answer(question, device, comparisons, floors, speedups)
+
+
+def steadily(comparison: Comparison, case: Case | None, base: Case | None) -> Comparison:
+    """The comparison, undecided where a side whose windows never became steady would be called faster (M30)."""
+    winner = {"faster": case, "slower": base}.get(comparison.word)
+    return dataclasses.replace(comparison, word="undecided") if winner and winner.unsteady else comparison
 
 
 def sentences(one: Answer) -> list[str]:
@@ -109,8 +116,14 @@ def sentences(one: Answer) -> list[str]:
 def verdict_note(one: Answer) -> str | None:
     n = max((len(case.ok()) for case in one.cases), default=0)
     if n < rules.LEAST_BLOCKS:
-        blocks = f"{n} block{'s' if n != 1 else ''}"
-        return f"{blocks}: every trial is drawn; below {rules.LEAST_BLOCKS} there is no interval and no verdict."
+        counted = f"{n} block{'s' if n != 1 else ''}"
+        return f"{counted}: every trial is drawn; below {rules.LEAST_BLOCKS} there is no interval and no verdict."
+    if blocks := one.question.adaptive:
+        level, looks = sequential.level(blocks), sequential.looks(blocks["min"], blocks["max"])
+        return (
+            f"Adaptive: {n} of at most {blocks['max']} blocks. Verdicts are judged at {level:.2g}, as there were up to "
+            f"{len(looks)} looks."
+        )
     return None
 
 
@@ -162,7 +175,9 @@ def provenance(question: Question) -> str:
 def reproduce(question: Question) -> str:
     run = question.run
     case = next((one for one in question.cases if one.ok() and not one.control), None)
-    lines = [f"nox -s bench -- {question.name} --profile {run['profile']} --seed {run['seed']}"]
+    asked = [word for word in json.loads(run["argv"])[1:] if word not in ("--no-report", "--resume")]
+    seed = [] if "--seed" in asked else ["--seed", str(run["seed"])]
+    lines = [shlex.join(["nox", "-s", "bench", "--", *asked, *seed])]
     if case:
         cell = f"{question.name}/{case.label}/{case.device}/{case.workers}"
         lines.append(f"assay reproduce {cell} --run {run['run']}  # any one case, with the packages of then")

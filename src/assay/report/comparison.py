@@ -14,7 +14,8 @@ from assay.errors import UsageError
 from assay.measured import Question
 from assay.report.charts import forest
 from assay.report.document import Heading, Page, Paragraph, Part, Picture, Table, render_html, render_markdown
-from assay.report.figures import Figure, Palette, amount, interval_text, save
+from assay.report.figures import Figure, Palette, interval_text, save
+from assay.report.site import free
 from assay.selection import Layout
 
 
@@ -64,7 +65,7 @@ def write(first: str, second: str, output: Path, layout: Layout, force: bool) ->
     for one, other, apart, rows in found:
         parts += scenario_parts(one, other, sides, apart, rows, palette, figures)
     page = Page("index.html", f"{sides[0]} and {sides[1]}", parts)
-    output.mkdir(parents=True, exist_ok=True)
+    output = free(output, "REPORT.md")
     (output / page.path).write_text(render_html(page, [page]), encoding="utf-8")
     save(figures, output / "figures")
     text = render_markdown(parts, "figures")
@@ -107,7 +108,7 @@ def scenario_parts(
             metric.title.lower(),
             [(row.case, row.tool, row.comparison) for row in ordered],
             rules.MARGIN,
-            None,
+            max((row.floor for row in rows if row.floor is not None), default=None),
             str(sides[0]),
             palette,
         )
@@ -122,7 +123,7 @@ def scenario_parts(
                     interval_text(row.first),
                     interval_text(row.second),
                     interval_text(row.comparison.ratio),
-                    "-" if row.comparison.p is None else amount(float(f"{row.comparison.p:.2g}")),
+                    "-" if row.comparison.p is None else f"{row.comparison.p:.2g}",
                     row.comparison.word,
                 ]
                 for row in rows

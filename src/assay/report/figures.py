@@ -108,7 +108,7 @@ def legend_right(plot: Plot) -> None:
 
 
 def amount(value: float) -> str:
-    """Four digits that count, never an exponent: `12,345`, `123.4`, `0.01234`."""
+    """Four digits that count: `12,345`, `123.4`, `0.01234`."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 

@@ -29,14 +29,27 @@ from assay.report.serving import pages as served_pages
 from assay.selection import Layout
 
 
+def free(output: Path, sign: str) -> Path:
+    """The absolute path of a folder that may be written: a new or empty one, or one that holds the file `sign`.
+
+    Raises UsageError for any other.
+    """
+    output = output.resolve()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise UsageError(f"--output {output}: {fault.strerror}") from fault
+    if any(output.iterdir()) and not (output / sign).exists():
+        raise UsageError(f"{output} holds something else than a report; give --output an empty or a new folder")
+    return output
+
+
 def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     """Render the runs, by default each scenario's newest, into `output`; returns what in results was skipped.
 
     A run that is not sealed yet is read from its journal. Raises UsageError where there is nothing to show.
     """
-    output = output.resolve()
-    if output.exists() and any(output.iterdir()) and not (output / "summary.json").exists():
-        raise UsageError(f"{output} holds something else than a report; give --output an empty or a new folder")
+    output = free(output, "summary.json")
     archive = store.survey(layout.results)
     unsealed = [run for run in runs if run not in archive.runs]
     if len(unsealed) > 1:

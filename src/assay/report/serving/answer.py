@@ -8,11 +8,14 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from assay import sequential
 from assay import statistics as rules
 from assay.measured import Case
 from assay.report.figures import interval_text
 from assay.served import Key, Load, Served, key
 from assay.statistics import Comparison, Estimate
+
+At = tuple[float, str, int]  # rate, device, replicas
 
 
 def estimate(values: Sequence[float | None]) -> Estimate | None:
@@ -37,8 +40,8 @@ def title(one: Served, case: Case) -> str:
     return " ".join(words)
 
 
-def twins(one: Served, quantile: float = 0.5) -> list[tuple[float, Estimate, float | None]]:
-    """The A/A control: by rate the twin's quantile over its original's, and the noise floor if there is one."""
+def twins(one: Served, quantile: float = 0.5) -> list[tuple[At, Estimate, float | None]]:
+    """The A/A control: by rate, device and replicas the twin's quantile over its original's, and the noise floor."""
     found = []
     for twin in (case for case in one.cases if case.control):
         original = one.question.case(one.question.control or "", twin.device, twin.workers)
@@ -48,21 +51,23 @@ def twins(one: Served, quantile: float = 0.5) -> list[tuple[float, Estimate, flo
             first, second = (one.blocks(case, rate, quantile) for case in (twin, original))
             ratio, floor = rules.noise_floor(first, second)
             if ratio:
-                found.append((rate, ratio, floor))
+                found.append(((rate, twin.device, twin.workers), ratio, floor))
     return found
 
 
 def differences(one: Served, quantile: float) -> dict[tuple[float, Key], Comparison]:
     """By rate and case the quantile over that of the control's original, paired by block; one family (M25)."""
-    floors = {rate: floor for rate, _, floor in twins(one, quantile)}
+    floors = {at: floor for at, _, floor in twins(one, quantile)}
     pairs = {}
     for case in one.cases:
         original = one.question.case(one.question.control or "", case.device, case.workers)
         if original and original is not case and not case.control:
             for rate in one.rates:
                 value, base = (one.blocks(other, rate, quantile) for other in (case, original))
-                pairs[rate, key(case)] = rules.Pair(value, base, floors.get(rate))
-    return rules.compare(pairs, larger_is_faster=False, seed=one.question.run["seed"])
+                floor = floors.get((rate, case.device, case.workers))
+                pairs[rate, key(case)] = rules.Pair(value, base, floor)
+    alpha = sequential.level(one.question.adaptive)
+    return rules.compare(pairs, larger_is_faster=False, seed=one.question.run["seed"], alpha=alpha)
 
 
 def joins(one: Served) -> bool:
@@ -72,7 +77,7 @@ def joins(one: Served) -> bool:
 
 
 def middle_rate(one: Served) -> float | None:
-    return one.rates[(len(one.rates) - 1) // 2] if one.rates else None
+    return one.rates[len(one.rates) // 2] if one.rates else None
 
 
 def ranked(one: Served, value: Callable[[Case], Estimate | None]) -> list[tuple[Case, Estimate]]:
@@ -133,7 +138,7 @@ def sentences(one: Served) -> list[str]:
         if words:
             parts = [f"{verdict}: {', '.join(sorted(labels))}" for verdict, labels in sorted(words.items())]
             found.append(f"By p99 at {rate:g}/s, against {one.question.control}: {'; '.join(parts)}.")
-    ratios = [f"{interval_text(ratio)} at {rate:g}/s" for rate, ratio, _ in twins(one)]
+    ratios = [f"{interval_text(ratio)} at {rate:g}/s" for (rate, *_), ratio, _ in twins(one)]
     if ratios:
         found.append(f"The A/A control, p50 of {one.question.control} against itself: {', '.join(ratios)}.")
     return found
@@ -165,7 +170,7 @@ def alarms(one: Served) -> list[str]:
         found.append(f"{bad} of {total} loads were not valid and are left out ({words}).")
     exposed = sorted({row["exposed"] for case in one.cases for row in case.rows if row["exposed"]})
     found += [f"Not isolated: servers shared the host's network ({reason})." for reason in exposed]
-    for rate, ratio, floor in twins(one):
+    for (rate, *_), ratio, floor in twins(one):
         if ratio.low is not None and floor is None:
             found.append(
                 f"A/A control missed: {one.question.control} against itself at {rate:g} requests/s gave "

@@ -84,7 +84,7 @@ def difference(one: Served, palette: Palette) -> Figure | None:
     if not rows:
         return None
     rows.sort(key=lambda row: row[2].ratio.value)
-    floor = next((floor for at, _, floor in twins(one, 0.99) if at == rate), None)
+    floor = next((floor for (at, *_), _, floor in twins(one, 0.99) if at == rate), None)
     name, heading = named(one, "difference", f"p99 at {rate:g} requests/s against {one.question.control}")
     return forest(name, heading, "p99", rows, rules.MARGIN, floor, str(one.question.control), palette)
 
@@ -148,11 +148,11 @@ def trade(one: Served, palette: Palette) -> Figure | None:
     points = []
     for case in shown(one):
         parts = memory_parts(one, case)
-        loads = [load for load in one.loads.get(key(case), []) if load.valid and load.kind in ("server", "offline")]
+        loads = [load for kind in ("server", "offline") for load in one.at(case, kind) if load.achieved]
         if parts and loads:
             most = max(
                 estimate([load.achieved for load in loads if (load.kind, load.rate) == at]).value  # type: ignore[union-attr]
-                for at in {(load.kind, load.rate) for load in loads if load.achieved}
+                for at in {(load.kind, load.rate) for load in loads}
             )
             points.append((title(one, case), case.tool, sum(parts.values()), most))
     name, heading = named(one, "trade", "Most answered against memory")
