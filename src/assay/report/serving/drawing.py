@@ -144,18 +144,14 @@ def offline(one: Served, palette: Palette) -> Figure | None:
 
 
 def trade(one: Served, palette: Palette) -> Figure | None:
-    """What was answered at most, under whichever load, against the memory held then."""
+    """What was answered at saturation against the memory held then."""
     points = []
     for case in shown(one):
         parts = memory_parts(one, case)
-        loads = [load for kind in ("server", "offline") for load in one.at(case, kind) if load.achieved]
-        if parts and loads:
-            most = max(
-                estimate([load.achieved for load in loads if (load.kind, load.rate) == at]).value  # type: ignore[union-attr]
-                for at in {(load.kind, load.rate) for load in loads}
-            )
-            points.append((title(one, case), case.tool, sum(parts.values()), most))
-    name, heading = named(one, "trade", "Most answered against memory")
+        most = estimate([load.achieved for load in one.at(case, "offline")])
+        if parts and most:
+            points.append((title(one, case), case.tool, sum(parts.values()), most.value))
+    name, heading = named(one, "trade", "Saturation against memory")
     return scatter(name, heading, ("MiB, loaded", "requests/s"), points, palette) if points else None
 
 

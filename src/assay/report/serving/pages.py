@@ -25,8 +25,7 @@ CAPTIONS = {
     "cost": "CPU of all processes of the server in a window; the client's is not in it.",
     "search": "Each load that was tried, and per trial the bracket: highest rate that passed, lowest that did not.",
     "difference": "Paired ratios with 95 % intervals, below 1 faster; grey is the equivalence zone.",
-    "trade": "The highest rate of right answers under any valid load, and the memory held then. The line joins what "
-    "nothing beats in both; the rest is hollow.",
+    "trade": "The most that came back, and the memory held then. The line joins what nothing beats in both.",
     "batches": "Calls of the model by the rows they were given, counted where the model is, for all servers alike.",
     "offline": "Requests in flight at all times: the most that came back.",
 }
