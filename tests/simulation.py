@@ -1,6 +1,6 @@
 """Simulated campaigns whose truth is known: what the verdict rules promise, as a table.
 
-`python -m tests.simulation` prints the table of docs/measurement.md. A trial's value is the median of its
+`python -m tests.simulation [CAMPAIGNS]` prints the table of docs/measurement.md. A trial's value is the median of its
 iterations; every process and every iteration has noise of its own, the machine drifts under all of them, and now and
 then an iteration takes much longer. The order in a block is shuffled, as a plan's is.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import statistics
+import sys
 
 import numpy
 
@@ -72,7 +73,7 @@ def share(words: list[str], *wanted: str) -> float:
 
 
 def main() -> None:
-    campaigns = 1000
+    campaigns = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     print("| machine | blocks | equal tools: faster or slower | 3 % slower found | 5 % | 10 % |")
     print("|---|---|---|---|---|---|")
     for name, machine in (

@@ -142,7 +142,7 @@ def test_m76_a_known_service_time_is_measured(server: Start) -> None:
     [
         (b"not http at all\r\n\r\n", load.GARBAGE),
         (b"", load.CLOSED),
-        (b"HTTP/1.1 503 no\r\nContent-Length: 0\r\n\r\n", 503),
+        (b"HTTP/1.1 503 no\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", 503),
         (None, load.TIMEOUT),
     ],
 )

@@ -25,7 +25,7 @@ def main() -> None:
     for name, values in json.load(sys.stdin).items():
         series = Series(name, None, list(range(len(values))), {"value": Metric()}, {"value": values}, {})
         groups = series.analyze(options).change_points_by_time
-        found[name] = sorted({change.index for group in groups for change in group.changes})
+        found[name] = sorted({int(change.index) for group in groups for change in group.changes})
     json.dump(found, sys.stdout)
 
 
