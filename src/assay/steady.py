@@ -8,6 +8,7 @@ import numpy
 
 LEAST = 5  # values between two changes
 PENALTY = 3.0  # times log n
+LEAST_CHANGE = 0.05  # as statistics.MARGIN: what is equivalent is no change
 UNSTEADY = ("slowdown", "no steady state")
 LAST_QUARTER = 0.75
 
@@ -46,7 +47,18 @@ def change_points(values: Sequence[float]) -> list[int]:
     series = numpy.clip(series, low - reach, high + reach)
     if deviation == 0:
         return []
-    return segments(series / deviation, PENALTY * float(numpy.log(len(series))))
+    found = segments(series / deviation, PENALTY * float(numpy.log(len(series))))
+    # A busy machine's times wander by less than anybody would call a difference; that is noise and no other state.
+    return [change for change in found if apart(series, found, change) >= LEAST_CHANGE]
+
+
+def apart(series: numpy.ndarray, changes: Sequence[int], change: int) -> float:
+    """Relative difference of the means of the two segments that meet at a change."""
+    place = changes.index(change)
+    start = changes[place - 1] if place else 0
+    end = changes[place + 1] if place + 1 < len(changes) else len(series)
+    before, after = series[start:change].mean(), series[change:end].mean()
+    return float(abs(after / before - 1))
 
 
 def segments(series: numpy.ndarray, penalty: float) -> list[int]:

@@ -64,9 +64,12 @@ def answer(question: Question, device: str) -> Answer:
 
 
 def steadily(comparison: Comparison, case: Case | None, base: Case | None) -> Comparison:
-    """The comparison, undecided where a side whose windows never became steady would be called faster (M30)."""
-    winner = {"faster": case, "slower": base}.get(comparison.word)
-    return dataclasses.replace(comparison, word="undecided") if winner and winner.unsteady else comparison
+    """The comparison, undecided where a case would be called faster whose windows never became steady (M30).
+
+    Where those of the base did not either, it is the machine that is unsteady, and the pairs have both sides in it.
+    """
+    alone = case and case.unsteady and base and not base.unsteady
+    return dataclasses.replace(comparison, word="undecided") if alone and comparison.word == "faster" else comparison
 
 
 def sentences(one: Answer) -> list[str]:
@@ -139,8 +142,9 @@ def alarms(one: Answer) -> list[str]:
     unsteady = [case.name for case in one.cases if case.unsteady]
     if unsteady:
         found.append(
-            f"Most windows of {', '.join(unsteady)} slowed down or never became steady: their figures depend on the "
-            "window's length, and none is called faster."
+            f"Most windows of {', '.join(unsteady)} slowed down or never became steady, so their figures depend on the "
+            "window's length. Beside a control that was steady none of them is called faster; a control among them "
+            "means that the machine was unsteady."
         )
     invalid = [case.name for case in one.cases if any(row["outcome"] == "invalid" for row in case.rows)]
     if invalid:

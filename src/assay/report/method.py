@@ -43,8 +43,8 @@ RULES = (
     (
         "Window",
         "After the discarded warm-up, change points of the step times (least squares, penalty 3 log n, values clipped "
-        "to Tukey's fences) class a window as steady, warm-up, slowdown or no steady state. A case most of whose "
-        "windows are of the last two is never called faster.",
+        "to Tukey's fences, 5 % or more) class a window as steady, warm-up, slowdown or no steady state. A case most "
+        "of whose windows are of the last two is not called faster than a control that was steady.",
     ),
     (
         "Check",
