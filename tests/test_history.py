@@ -71,7 +71,7 @@ def test_a_smoke_run_does_not_stand_in_for_another(tmp_path: Path) -> None:
 
 def test_a_flat_series_has_no_change() -> None:
     draw = random.Random(2)
-    points = [Point(str(number), "", "", "", 3, draw.gauss(100, 1)) for number in range(30)]
+    points = [Point(str(number), "", "", 3, draw.gauss(100, 1)) for number in range(30)]
     (found,) = history.with_changes({"flat": points}).values()
 
     assert not any(point.changed for point in found)

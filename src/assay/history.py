@@ -28,7 +28,7 @@ SCRIPT = Path(__file__).with_name("change_points.py")
 # A point a run: the median of its right trials. Two kinds of machine are two series.
 POINTS = """
 SELECT t.scenario || '/' || t.label || '/' || t.device || '/' || t.workers AS case,
-    t.run, r.machine, r.method_version, r.scenario_text, r.started_utc AS started, r.commit, any_value(t.tool) AS tool,
+    t.run, r.machine, r.method_version, r.scenario_text, r.commit, any_value(t.tool) AS tool,
     count(*) AS n, median(samples / window_ns * 1e9) AS throughput
 FROM trials AS t JOIN runs AS r ON r.run = t.run AND r.scenario = t.scenario
 WHERE t.kind = 'trial' AND t.outcome = 'ok' AND NOT t.control AND t.window_ns IS NOT NULL AND r.profile <> 'smoke'
@@ -41,7 +41,6 @@ ORDER BY 1, 2
 @dataclasses.dataclass(frozen=True, slots=True)
 class Point:
     run: str
-    started: str
     commit: str
     release: str  # packages of the tool's environment that are new or have another version than at the point before
     n: int
@@ -73,7 +72,7 @@ def series(scenario: str | None, place: Layout) -> dict[str, list[Point]]:
         new = sorted(packages - before.get(name, packages))
         before[name] = packages
         found.setdefault(name, []).append(
-            Point(row["run"], row["started"], row["commit"] or "", ", ".join(new), row["n"], row["throughput"])
+            Point(row["run"], row["commit"] or "", ", ".join(new), row["n"], row["throughput"])
         )
     if not found:
         raise UsageError(

@@ -25,7 +25,6 @@ from assay.statistics import Comparison
 from assay.tool import Tool
 
 SUSPICIOUS = 0.02  # slower by less than this between two runs is not worth a rerun
-BLOCKS = 10
 SUFFIX = "_before"
 
 
