@@ -34,10 +34,10 @@ class Machine:
 ITERATIONS = 30
 
 
-def campaign(machine: Machine, blocks: int, slower: float, seed: int) -> tuple[Values, Values, Values]:
+def campaign(machine: Machine, blocks: int, slower: float, seed: int | str) -> tuple[Values, Values, Values]:
     """Times by block of the control's original, of its twin, and of a tool that is `slower` by that share."""
     draw = random.Random(seed)
-    generator = numpy.random.default_rng(seed)
+    generator = numpy.random.default_rng(draw.getrandbits(64))
     scales = {"original": 1.0, "twin": 1.0, "tool": 1.0 + slower}
     found: dict[str, Values] = {name: {} for name in scales}
     for block in range(blocks):
@@ -61,9 +61,12 @@ def noise(machine: Machine, generator: numpy.random.Generator, count: int) -> nu
 
 
 def word(machine: Machine, blocks: int, slower: float, seed: int) -> str:
-    """The verdict on one campaign."""
-    original, twin, tool = campaign(machine, blocks, slower, seed)
-    _, floor = rules.noise_floor(twin, original)
+    """The verdict on one campaign, which is repeated once where its control misses (M13)."""
+    for attempt in ("", " again"):
+        original, twin, tool = campaign(machine, blocks, slower, f"{seed}{attempt}")
+        _, floor = rules.noise_floor(twin, original)
+        if floor is not None:
+            break
     found = rules.compare({"tool": rules.Pair(tool, original, floor)}, larger_is_faster=False, seed=seed)
     return found["tool"].word
 

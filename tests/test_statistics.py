@@ -8,6 +8,8 @@ import random
 import pytest
 
 from assay import statistics as rules
+from tests import simulation
+from tests.simulation import Machine
 
 BLOCKS = range(10)
 
@@ -96,6 +98,43 @@ def test_m76_equal_tools_are_seldom_called_different() -> None:
             words.append(word(compare(other, base, floor, seed=seed)))
 
         assert words.count("faster") + words.count("slower") <= 5
+
+
+@pytest.mark.parametrize(
+    "machine", [Machine(), Machine(drift=0.15), Machine(heavy=True)], ids=["usual", "drift", "tails"]
+)
+def test_m23_equal_tools_are_called_different_in_at_most_one_campaign_of_twenty(machine: Machine) -> None:
+    for blocks in (7, 10):
+        words = [simulation.word(machine, blocks, 0.0, seed) for seed in range(400)]
+
+        assert simulation.share(words, "faster", "slower") <= 0.05 + 0.02  # the chance of 400 campaigns: two sd
+
+
+@pytest.mark.parametrize(
+    ("blocks", "slower", "least"),
+    [(7, 0.03, 0.55), (7, 0.05, 0.90), (7, 0.10, 0.99), (10, 0.03, 0.78), (10, 0.05, 0.99), (10, 0.10, 1.0)],
+)
+def test_m23_a_slower_tool_is_found_as_often_as_promised(blocks: int, slower: float, least: float) -> None:
+    words = [simulation.word(Machine(), blocks, slower, seed) for seed in range(400)]
+
+    assert simulation.share(words, "slower") >= least
+
+
+def test_m19_the_bootstrap_stands_beside_the_interval() -> None:
+    base = noisy(1.0, 0.02, 4)
+    found = compare(noisy(0.9, 0.02, 4), base, 0.0)
+
+    assert found is not None
+    low, high = found.sensitivity(seed=0) or (0.0, 0.0)
+    assert low < found.ratio.value < high < 1
+
+
+def test_a_small_difference_is_one_all_the_same_and_says_that_it_is_small() -> None:
+    base = noisy(1.0, 0.001, 6)
+    found = compare(noisy(0.98, 0.001, 6), base, 0.001)
+
+    assert found is not None
+    assert (found.word, found.verdict) == ("slower", "slower, by less than 5 %")
 
 
 def test_equal_values_are_equivalent_and_a_constant_difference_is_not() -> None:

@@ -11,6 +11,10 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assay.statistics import Comparison
 
 MOST_LOOKS = 6
 
@@ -30,10 +34,10 @@ def level(blocks: Mapping[str, int] | None) -> float:
     return ALPHA / len(looks(blocks["min"], blocks["max"])) if blocks else ALPHA
 
 
-def decided(words: Iterable[str]) -> bool:
-    """Whether there are comparisons and each has a verdict."""
-    found = list(words)
-    return bool(found) and all(word in ("faster", "slower") or word.startswith("equivalent") for word in found)
+def decided(comparisons: Iterable[Comparison]) -> bool:
+    """Whether there are comparisons and each is settled."""
+    found = list(comparisons)
+    return bool(found) and all(one.settled for one in found)
 
 
 class Stops:
@@ -68,15 +72,15 @@ def main() -> None:
     with store.query(None, journal) as connection:
         question = next(one for one in measured.questions(connection, [journal.run]) if one.name == scenario)
         if question.serves:
-            words = [one.word for one in differences(served.served(connection, question), 0.99).values()]
+            found = list(differences(served.served(connection, question), 0.99).values())
         else:
-            words = [
-                comparison.word
+            found = [
+                comparison
                 for device in question.devices
                 for comparisons in answer(question, device).comparisons.values()
                 for comparison in comparisons.values()
             ]
-    print("decided" if decided(words) else "undecided")
+    print("decided" if decided(found) else "undecided")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,27 @@ class Comparison:
     p: float | None  # two-sided, adjusted for the family
     p_equivalent: float | None  # TOST, adjusted for its family
     word: str  # faster, slower, equivalent within 5 %, undecided, no verdict
+    pair: Pair
     more_blocks: int | None = None  # that would decide an undecided one
+
+    @property
+    def settled(self) -> bool:
+        """Whether more blocks would hardly change the word: equivalent tools that do differ may yet be told apart."""
+        seen = self.pair.floor is None or abs(math.log(self.ratio.value)) > self.pair.floor
+        return self.word in ("faster", "slower") or (self.word.startswith("equivalent") and not seen)
+
+    def sensitivity(self, seed: int) -> tuple[float, float] | None:
+        """The same ratio's interval by the bootstrap, where there are blocks enough for one (M19)."""
+        return None if self.ratio.low is None else bootstrap_interval(self.pair, seed)
+
+    @property
+    def verdict(self) -> str:
+        """The word, and what a reader should know beside it."""
+        if self.word in ("faster", "slower") and within(self.ratio, MARGIN):
+            return f"{self.word}, by less than {MARGIN:.0%}".replace("%", " %")
+        if self.word == "undecided" and self.more_blocks:
+            return f"undecided, about {self.more_blocks} more blocks would decide"
+        return "undecided, no difference seen" if self.word == "undecided" else self.word
 
 
 def geometric(values: Sequence[float]) -> Estimate | None:
@@ -65,7 +85,7 @@ def ratios(value: Mapping[int, float], base: Mapping[int, float]) -> list[float]
 
 
 def bootstrap_interval(pair: Pair, seed: int) -> tuple[float, float]:
-    """The sensitivity check of M19: percentile bootstrap of the ratio of medians, pairs kept."""
+    """Shown beside the t interval (M19): percentile bootstrap of the ratio of medians, pairs kept."""
     blocks = pair.blocks if pair.paired else None
     result = stats.bootstrap(
         tuple([side[block] for block in blocks or sorted(side)] for side in (pair.value, pair.base)),
@@ -166,20 +186,18 @@ def compare(
         if ratio is None:
             continue
         if key not in different or pair.floor is None:
-            found[key] = Comparison(ratio, different.get(key), equivalent.get(key), "no verdict")
+            found[key] = Comparison(ratio, different.get(key), equivalent.get(key), "no verdict", pair)
             continue
-        sensitivity = bootstrap_interval(pair, seed)
-        word = decide(ratio, sensitivity, different[key], equivalent[key], pair.floor, larger_is_faster, margin, alpha)
+        word = decide(ratio, different[key], equivalent[key], pair.floor, larger_is_faster, margin, alpha)
         more = None
         if word == "undecided" and pair.paired and abs(math.log(ratio.value)) > pair.floor:
             more = max(1, blocks_needed(pair.logs[0], alpha / len(judged)) - pair.n)
-        found[key] = Comparison(ratio, different[key], equivalent[key], word, more)
+        found[key] = Comparison(ratio, different[key], equivalent[key], word, pair, more)
     return found
 
 
 def decide(
     ratio: Estimate,
-    sensitivity: tuple[float, float],
     p: float,
     p_same: float,
     floor: float,
@@ -187,16 +205,19 @@ def decide(
     margin: float = MARGIN,
     alpha: float = ALPHA,
 ) -> str:
-    """The verdict word, in the order of M23; `undecided` where the bootstrap does not agree (M19)."""
-    assert ratio.low is not None
-    assert ratio.high is not None
-    low, high = sensitivity
-    inside = 1 / (1 + margin) <= ratio.low and ratio.high <= 1 + margin
-    if inside and p_same < alpha and 1 / (1 + margin) <= low and high <= 1 + margin:
+    """The verdict word (M23), an established difference before equivalence: a small one is still one."""
+    if p < alpha and abs(math.log(ratio.value)) > floor:
+        return "faster" if (ratio.value > 1) == larger_is_faster else "slower"
+    if within(ratio, margin) and p_same < alpha:
         return f"equivalent within {margin:.0%}".replace("%", " %")
-    if abs(math.log(ratio.value)) <= floor or p >= alpha or low <= 1 <= high:
-        return "undecided"
-    return "faster" if (ratio.value > 1) == larger_is_faster else "slower"
+    return "undecided"
+
+
+def within(ratio: Estimate, margin: float) -> bool:
+    """Whether the whole interval lies inside the equivalence margin."""
+    return (
+        ratio.low is not None and ratio.high is not None and 1 / (1 + margin) <= ratio.low and ratio.high <= 1 + margin
+    )
 
 
 def blocks_needed(logs: Sequence[float], alpha: float = ALPHA) -> int:
@@ -217,11 +238,12 @@ def resolution(logs: Sequence[float]) -> float:
 
 
 def noise_floor(twin: Mapping[int, float], original: Mapping[int, float]) -> tuple[Estimate | None, float | None]:
-    """The A/A ratio and the floor: the larger of |log low| and |log high| (M13).
+    """The A/A ratio and the floor: how far the control is from itself, as |log ratio| (M13).
 
-    The floor is None where there is no interval, or where it excludes 1: then there are no verdicts.
+    The floor is None where there is no interval, or where it excludes 1: then there are no verdicts. The far end of
+    that interval as a floor would cost half of the campaigns that now find 3 % at ten blocks (docs/measurement.md).
     """
     ratio = geometric(ratios(twin, original))
     if ratio is None or ratio.low is None or ratio.high is None or not ratio.low <= 1 <= ratio.high:
         return ratio, None
-    return ratio, max(abs(math.log(ratio.low)), abs(math.log(ratio.high)))
+    return ratio, abs(math.log(ratio.value))

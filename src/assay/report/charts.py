@@ -195,7 +195,7 @@ def forest(
             markersize=6,
         )
         axes.annotate(
-            comparison.word,
+            comparison.verdict,
             (ratio.high or ratio.value, place),
             xytext=(8, 0),
             textcoords="offset points",
@@ -208,7 +208,7 @@ def forest(
     known = "unknown" if floor is None else f"{floor:.1%}"
     axes.set_xlabel(f"{quantity} relative to {base} (grey: within {margin:.0%}; A/A floor {known})")
     axes.grid(axis="x")
-    alt = f"{title}. " + "; ".join(f"{row[0]} {interval_text(row[2].ratio)}: {row[2].word}" for row in rows)
+    alt = f"{title}. " + "; ".join(f"{row[0]} {interval_text(row[2].ratio)}: {row[2].verdict}" for row in rows)
     return finish(plot, name, title, alt)
 
 

@@ -124,7 +124,7 @@ def scenario_parts(
                     interval_text(row.second),
                     interval_text(row.comparison.ratio),
                     "-" if row.comparison.p is None else f"{row.comparison.p:.2g}",
-                    row.comparison.word,
+                    row.comparison.verdict,
                 ]
                 for row in rows
             ],

@@ -26,19 +26,19 @@ RULES = (
     ),
     (
         "A/A control",
-        "One tool runs under a second name. Its ratio to itself is the noise floor; where its interval excludes 1, "
-        "no verdict is given.",
+        "One tool runs under a second name. How far it is from itself is the noise floor; where the interval of that "
+        "ratio excludes 1, no verdict is given.",
     ),
     ("Blocks a profile", "smoke 1, quick 3, standard 7, full 10. Below 5 no interval and no verdict."),
     (
         "Interval",
-        "Geometric mean of per-block ratios with the paired t interval on their logs, 95 %; a percentile bootstrap of "
-        "the ratio of medians must agree on a verdict.",
+        "Geometric mean of per-block ratios with the paired t interval on their logs, 95 %; beside it a percentile "
+        "bootstrap of the ratio of medians.",
     ),
     (
         "Verdict",
-        "Equivalent: the interval lies within 5 % and TOST p < 0.05. Faster or slower: outside the noise floor and "
-        "p < 0.05. Else undecided. p values are adjusted by Holm's method over the table.",
+        "Faster or slower: outside the noise floor and p < 0.05. Else equivalent: the interval lies within 5 % and "
+        "TOST p < 0.05. Else undecided. p values are adjusted by Holm's method over the table.",
     ),
     (
         "Window",

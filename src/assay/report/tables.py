@@ -57,7 +57,7 @@ def comparison_table(one: Answer) -> Table | None:
         base = one.question.case(one.question.control or "", one.device, workers)
         absolute = one.estimate(base, THROUGHPUT) if base else None
         for label, comparison in sorted(comparisons.items(), key=lambda pair: -pair[1].ratio.value):
-            more = f", {comparison.more_blocks} more blocks would decide" if comparison.more_blocks else ""
+            medians = comparison.sensitivity(one.question.run["seed"])
             rows.append(
                 [
                     label,
@@ -67,7 +67,8 @@ def comparison_table(one: Answer) -> Table | None:
                     str(comparison.ratio.n),
                     "-" if comparison.p is None else f"{comparison.p:.2g}",
                     "-" if comparison.p_equivalent is None else f"{comparison.p_equivalent:.2g}",
-                    comparison.word + more,
+                    "-" if medians is None else f"{medians[0]:.3f} to {medians[1]:.3f}",
+                    comparison.verdict,
                     number(absolute),
                 ]
             )
@@ -80,6 +81,7 @@ def comparison_table(one: Answer) -> Table | None:
             "n",
             "p",
             "p equivalent",
+            "Bootstrap of medians",
             "Verdict",
             f"{one.question.control} (samples/s)",
         ],
