@@ -4,6 +4,7 @@ AssayError
 ├── UsageError      a flag, a name or a file that cannot be used       exit code 2
 ├── ScenarioError   faults in a scenario file, all of them at once     exit code 2
 ├── ToolError       faults in a tool's file or header, all at once     exit code 2
+├── ClaimsError     faults in a published table or its evidence        exit code 2
 └── StoreError      a parquet or journal that cannot be used           exit code 3
 """
 
@@ -30,6 +31,12 @@ class ScenarioError(AssayError):
 
 class ToolError(AssayError):
     """Every fault found in a tool's file, a line each."""
+
+    exit_code = 2
+
+
+class ClaimsError(AssayError):
+    """Every fault found in a published table or in the file that says how it is backed."""
 
     exit_code = 2
 

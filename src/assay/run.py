@@ -127,6 +127,7 @@ class Run:
         self.probe: machine.Probe | None = None
         self.cuda = machine.has_cuda()
         self.stops = sequential.Stops(journal.folder)
+        self.ended: set[str] = set()  # scenarios that stopped by themselves
         self.begun: set[tuple[str, int]] = set()  # scenario and block, of those that an earlier process began
         self.echo: Callable[[wire.Record], None] | None = None  # sees every record of a trial as it comes
         self.environments_of: Callable[[list[Tool]], dict[str, Environment]] = self.build
@@ -173,7 +174,8 @@ class Run:
         stopped = self.stops.enough(scenario, blocks.min, blocks.max, one.block)
         if not known:
             self.probe = None  # the machine was busy since
-            if stopped:
+            if stopped and scenario not in self.ended:
+                self.ended.add(scenario)
                 self.progress.stop(scenario)
                 self.progress.say(f"{scenario}: every comparison is decided after {one.block} blocks")
         return stopped

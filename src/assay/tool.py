@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
 from assay.errors import ToolError, UsageError
 
@@ -41,6 +43,7 @@ class Tool:
     settings: tuple[str, ...]  # that a variant may give it
     capabilities: tuple[str, ...]
     requires_python: str
+    pins: tuple[str, ...] = ()  # names of the distributions that the header asks for
 
 
 def read(path: Path, root: Path) -> Tool:
@@ -77,6 +80,11 @@ def read(path: Path, root: Path) -> Tool:
         for dependency in header.get("dependencies", [])
         if "==" not in dependency
     ]
+    for dependency in header.get("dependencies", []):
+        try:
+            Requirement(dependency)
+        except InvalidRequirement as fault:
+            faults.append(f"dependencies: {dependency!r}: {fault}")
     capabilities: tuple[str, ...] = ()
     summary = ""
     try:
@@ -109,6 +117,7 @@ def read(path: Path, root: Path) -> Tool:
         settings=tuple(assay.get("settings", ())),
         capabilities=capabilities,
         requires_python=requires,
+        pins=tuple(canonicalize_name(Requirement(one).name) for one in header.get("dependencies", [])),
     )
 
 

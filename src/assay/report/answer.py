@@ -216,7 +216,16 @@ def summary(answers: Sequence[Answer]) -> list[dict[str, Any]]:
                     for case in one.cases
                 ],
                 "comparisons": [
-                    {"tool": label, "base": one.question.control, "workers": workers, **dataclasses.asdict(comparison)}
+                    {
+                        "tool": label,
+                        "base": one.question.control,
+                        "workers": workers,
+                        "ratio": dataclasses.asdict(comparison.ratio),
+                        "p": comparison.p,
+                        "p_equivalent": comparison.p_equivalent,
+                        "word": comparison.word,
+                        "more_blocks": comparison.more_blocks,
+                    }
                     for workers, comparisons in sorted(one.comparisons.items())
                     for label, comparison in sorted(comparisons.items())
                 ],

@@ -64,7 +64,28 @@ class Details:
     parts: Sequence[Part]
 
 
-Part = Heading | Paragraph | Items | Code | Table | Picture | Details
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a matrix: text, a badge as symbol and word, and what opens below them."""
+
+    anchor: str
+    text: str
+    symbol: str
+    word: str
+    parts: Sequence[Part]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Matrix:
+    """Columns as (title, note); rows as (title, a cell a column)."""
+
+    corner: str
+    columns: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[str, Sequence[Cell]]]
+    caption: str = ""
+
+
+Part = Heading | Paragraph | Items | Code | Table | Picture | Details | Matrix
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,14 +93,15 @@ class Page:
     path: str  # relative to the report's folder
     title: str
     parts: Sequence[Part]
+    listed: bool = True  # in the navigation of every page
 
 
 def inline(text: str) -> str:
-    """The inline marks of `Paragraph` as HTML; everything else is escaped."""
+    """The inline marks of `Paragraph` as HTML; all else is escaped, and a link leads to a place of the report."""
     escaped = html.escape(text, quote=False)
     escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
     escaped = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", escaped)
-    return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", r'<a href="\2">\1</a>', escaped)
+    return re.sub(r"\[([^\]]+)\]\(([\w./#-]+)\)", r'<a href="\2">\1</a>', escaped)
 
 
 def numeric(table: Table, column: int) -> bool:
@@ -115,30 +137,43 @@ def render_markdown(parts: Sequence[Part], figures: str) -> str:
     for part in parts:
         match part:
             case Heading():
-                lines += [f"{'#' * part.level} {part.text}", ""]
+                lines += [f"{'#' * part.level} {plain(part.text)}", ""]
             case Paragraph():
-                lines += [("> " if part.kind == "warning" else "") + part.text, ""]
+                lines += [("> " if part.kind == "warning" else "") + plain(part.text), ""]
             case Items():
-                lines += [*(f"- {entry}" for entry in part.entries), ""]
+                lines += [*(f"- {plain(entry)}" for entry in part.entries), ""]
             case Code():
-                lines += ["```", part.text, "```", ""]
+                longest = max(map(len, re.findall(r"`{3,}", part.text)), default=2)
+                lines += ["`" * (longest + 1), part.text, "`" * (longest + 1), ""]
             case Table():
                 lines += markdown_table(part)
             case Picture():
-                alt = part.figure.alt.replace("[", "(").replace("]", ")")
-                lines += [f"![{alt}]({figures}/{part.figure.name}.png)", "", part.caption, ""]
+                alt = plain(part.figure.alt.replace("[", "(").replace("]", ")"))
+                lines += [f"![{alt}]({figures}/{part.figure.name}.png)", "", plain(part.caption), ""]
+            case Matrix():
+                columns = [part.corner, *(title for title, _ in part.columns)]
+                rows = [
+                    [title, *(f"{cell.text} {cell.symbol} {cell.word}" for cell in cells)] for title, cells in part.rows
+                ]
+                lines += markdown_table(Table(columns, rows, part.caption))
             case Details():
-                lines += [f"**{part.summary}**", "", render_markdown(part.parts, figures)]
+                lines += [f"**{plain(part.summary)}**", "", render_markdown(part.parts, figures)]
     return "\n".join(lines)
+
+
+def plain(text: str) -> str:
+    """Markdown without HTML in it: what a log or a file says is text. Code between backticks is text already."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") and len(part) > 1 else part.replace("<", "&lt;") for part in parts)
 
 
 def markdown_table(table: Table) -> list[str]:
     def cell(text: str) -> str:
-        return text.replace("|", "\\|").replace("\n", " ")
+        return plain(text.replace("|", "\\|").replace("\n", " "))
 
     rule = ["---:" if numeric(table, column) else "---" for column in range(len(table.columns))]
     return [
-        *([f"{table.caption}", ""] if table.caption else []),
+        *([plain(table.caption), ""] if table.caption else []),
         f"| {' | '.join(map(cell, table.columns))} |",
         f"| {' | '.join(rule)} |",
         *(f"| {' | '.join(map(cell, row))} |" for row in table.rows),

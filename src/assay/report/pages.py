@@ -147,22 +147,7 @@ def failure_parts(questions: Sequence[Question]) -> list[Part]:
                 [[*key, str(count)] for key, count in sorted(counts.items(), key=lambda pair: -pair[1])],
             )
         )
-        groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-        for row in rows:
-            first = (row["error"] or "").splitlines()[:1]
-            groups.setdefault((row["scenario"], row["label"], row["device"], row["outcome"], *first), []).append(row)
-        for group in groups.values():
-            shown = group[0]
-            workers = ", ".join(sorted({str(one["workers"]) for one in group}))
-            where = f"{shown['scenario']}, {shown['device']}, workers {workers}"
-            parts.append(Heading(f"{shown['label']}: {shown['outcome']} ({where})", 3))
-            parts.append(
-                Paragraph(
-                    f"{len(group)} trials, ended in {shown['phase']}, exit code {shown['exit_code']}. "
-                    f"{failure_hint(shown['outcome'], shown['codes'] or '')}"
-                )
-            )
-            parts.append(Code("\n".join(filter(None, [shown["error"], shown["log_tail"]]))))
+        parts += failure_groups(questions)
     survivors = collections.Counter(
         (row["label"], name)
         for question in questions
@@ -179,6 +164,30 @@ def failure_parts(questions: Sequence[Question]) -> list[Part]:
                 "Processes that lived on two seconds after their trial's worker, and were ended.",
             )
         )
+    return parts
+
+
+def failure_groups(questions: Sequence[Question], tool: str | None = None) -> list[Part]:
+    """What ended alike, of one tool or of all: a heading, what to do about it, the log's last useful lines."""
+    parts: list[Part] = []
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    rows = [row for question in questions for case in question.cases for row in case.rows]
+    for row in rows:
+        if row["outcome"] != "ok" and tool in (None, row["tool"]):
+            first = (row["error"] or "").splitlines()[:1]
+            groups.setdefault((row["scenario"], row["label"], row["device"], row["outcome"], *first), []).append(row)
+    for group in groups.values():
+        shown = group[0]
+        workers = ", ".join(sorted({str(one["workers"]) for one in group}))
+        where = f"{shown['scenario']}, {shown['device']}, workers {workers}"
+        parts.append(Heading(f"{shown['label']}: {shown['outcome']} ({where})", 3))
+        parts.append(
+            Paragraph(
+                f"{len(group)} trials, ended in {shown['phase']}, exit code {shown['exit_code']}. "
+                f"{failure_hint(shown['outcome'], shown['codes'] or '')}"
+            )
+        )
+        parts.append(Code("\n".join(filter(None, [shown["error"], shown["log_tail"]]))))
     return parts
 
 

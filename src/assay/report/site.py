@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from assay import measured, served, store
+from assay import backing, claims, measured, served, store, tool
+from assay.backing import Backed
 from assay.errors import UsageError
 from assay.journal import Journal, write_whole
-from assay.report.answer import answer, summary
+from assay.report import claims as claimed
+from assay.report import tools as tool_pages
+from assay.report.answer import Answer, answer, summary
 from assay.report.document import Page, render_html
 from assay.report.drawing import draw
 from assay.report.figures import Palette, save
@@ -27,6 +32,7 @@ from assay.report.serving import answer as served_answer
 from assay.report.serving import drawing as served_drawing
 from assay.report.serving import pages as served_pages
 from assay.selection import Layout
+from assay.tool import Tool
 
 
 def free(output: Path, sign: str) -> Path:
@@ -72,12 +78,20 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     drawn = {id(one): draw(one, traces[one.question.name], palette) for one in answers}
     drawn |= {id(one): served_drawing.draw(one, palette) for one in offered}
     going_on = journal is not None
-    index = index_parts(answers, drawn, going_on)
+    tables, tools = published(questions, answers, environments, layout)
+    today = datetime.date.fromisoformat(max(question.run["started_utc"] for question in questions)[:10])
+    index = claimed.front_parts(tables) + index_parts(answers, drawn, going_on)
     index += [part for one in offered for part in served_pages.index_parts(one, drawn[id(one)])]
     pages = [
         Page("index.html", "Answers", index),
+        *(Page(claimed.path(one.table), one.table.title, claimed.table_parts(one, today)) for one in tables),
         *(
-            Page(f"scenarios/{question.name}.html", question.text["title"], scenario_parts(question, answers, drawn))
+            Page(
+                f"scenarios/{question.name}.html",
+                question.text["title"],
+                scenario_parts(question, answers, drawn),
+                listed=False,
+            )
             for question in questions
             if not question.serves
         ),
@@ -86,8 +100,18 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
                 f"scenarios/{one.question.name}.html",
                 one.question.text["title"],
                 served_pages.scenario_parts(one, drawn[id(one)]),
+                listed=False,
             )
             for one in offered
+        ),
+        *(
+            Page(
+                f"tools/{name}.html",
+                tools[name].title,
+                tool_pages.tool_parts(tools[name], questions, environments, tables),
+                listed=False,
+            )
+            for name in tool_pages.pages_of(questions, tools)
         ),
         Page("failures.html", "Failures", failure_parts(questions)),
         Page("machine.html", "Machine", machine_parts(questions, environments)),
@@ -106,6 +130,25 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     write_whole(partial / "REPORT.md", markdown(answers, drawn, sections, questions, going_on).encode())
     everything = summary(answers) + [served_answer.summary(one) for one in offered]
     write_whole(partial / "summary.json", json.dumps(everything, indent=1, sort_keys=True).encode())
+    write_whole(partial / "claims.json", json.dumps(claimed.summary(tables), indent=1, sort_keys=True).encode())
     shutil.rmtree(output, ignore_errors=True)
     partial.rename(output)
     return archive.faults
+
+
+def published(
+    questions: Sequence[measured.Question],
+    answers: Sequence[Answer],
+    environments: Sequence[Mapping[str, Any]],
+    layout: Layout,
+) -> tuple[list[Backed], dict[str, Tool]]:
+    """The published tables, judged by what is shown, and the tools that have a file."""
+    tools = tool.find([layout.root / "benchmarks/tools"], layout.root)
+    known = backing.Known(
+        questions={one.name: one for one in questions},
+        # CPU comes last, and stays: a table makes no difference between devices.
+        answers={one.question.name: one for one in sorted(answers, key=lambda one: one.device, reverse=True)},
+        installed=backing.installed(environments),
+        tools=tools,
+    )
+    return [backing.back(table, known) for table in claims.load_all(layout.root / "scenarios")], tools

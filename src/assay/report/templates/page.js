@@ -1,4 +1,4 @@
-// Adds sorting and a theme switch; every page reads the same without it.
+// Adds sorting, filters and a theme switch; every page reads the same without it.
 const theme = document.getElementById("theme");
 theme.hidden = false;
 theme.addEventListener("click", () => {
@@ -13,7 +13,7 @@ const value = (row, column) => {
   return Number.isNaN(number) ? text : number;
 };
 
-for (const head of document.querySelectorAll("thead th")) {
+for (const head of document.querySelectorAll("table:not(.matrix) thead th")) {
   const button = document.createElement("button");
   button.type = "button";
   button.append(...head.childNodes);
@@ -31,3 +31,30 @@ for (const head of document.querySelectorAll("thead th")) {
     body.append(...rows);
   });
 }
+
+// A published table: rows without a cell that has the words and the badge are hidden, other cells of a row are dimmed.
+for (const form of document.querySelectorAll(".filter")) {
+  form.hidden = false;
+  const [words, badge] = form.elements;
+  const table = form.nextElementSibling.querySelector("table");
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", () => {
+    const wanted = words.value.trim().toLowerCase();
+    for (const row of table.tBodies[0].rows) {
+      const named = row.cells[0].textContent.toLowerCase().includes(wanted);
+      let any = false;
+      for (const cell of row.querySelectorAll("td")) {
+        const text = `${table.tHead.rows[0].cells[cell.cellIndex].textContent} ${cell.textContent}`.toLowerCase();
+        const fits = (named || text.includes(wanted)) && (!badge.value || cell.dataset.badge === badge.value);
+        cell.style.opacity = fits ? "" : "0.35";
+        any ||= fits;
+      }
+      row.hidden = !any;
+    }
+  });
+}
+
+// A link to a cell opens it.
+const opened = () => document.getElementById(location.hash.slice(1))?.querySelector("details")?.setAttribute("open", "");
+addEventListener("hashchange", opened);
+opened();

@@ -1,0 +1,179 @@
+"""The published tables with their badges: a page a table, and the front of the index."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+
+from assay.backing import BADGES, Backed
+from assay.backing import Cell as Judged
+from assay.claims import Status
+from assay.claims import Table as Published
+from assay.report.document import Cell, Code, Details, Heading, Items, Matrix, Paragraph, Part, Table
+
+MANY = 12  # sentences on the index, before they are folded
+MEANINGS = {
+    "confirmed": "measured, proved or read, and the published cell holds",
+    "contradicted": "measured, proved or read, and the published cell does not hold",
+    "unclear": "the interval lies across the threshold, results are mixed, or there are too few of them",
+    "fact": "read mechanically from what was installed",
+    "live": "proved by a call that was checked; the cell makes no claim, or says more than was proved",
+    "measured": "a number where the cell makes no testable claim",
+    "failed": "tried, and it failed: never shown as a No",
+    "blocked": "cannot be installed here",
+    "skipped": "needs hardware or a program that is not here",
+    "old": "of its time",
+    "not measured": "assay has a rule for it and no result yet",
+    "judgement": "people's, kept as it was published",
+    "not measurable": "needs an account, a cluster or a vendor's service; it says what to attach",
+}
+
+
+def path(table: Published) -> str:
+    return f"{table.component}.html"
+
+
+def anchor(row: str, column: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", f"{row} {column}".lower()).strip("-")
+
+
+def front_parts(tables: Sequence[Backed]) -> list[Part]:
+    """What the published tables come to: counts, contradictions, and how to check."""
+    if not tables:
+        return []
+    words = [word for word in BADGES if any(word in one.counts() for one in tables)]
+    rows = [
+        [
+            f"[{one.table.title}]({path(one.table)})",
+            str(sum(one.counts().values())),
+            *(str(one.counts().get(word, 0)) for word in words),
+        ]
+        for one in tables
+    ]
+    total = sum(sum(one.counts().values()) for one in tables)
+    shown = {
+        word: sum(one.counts().get(word, 0) for one in tables) for word in ("confirmed", "contradicted", "unclear")
+    }
+    backed = ", ".join(f"{count} {word}" for word, count in shown.items())
+    source = "; ".join(sorted({one.table.source for one in tables}))
+    parts: list[Part] = [
+        Heading("The published tables"),
+        Paragraph(
+            f"Of {total} published cells ({source}), {backed}. The rest is people's judgement, of its time, or not "
+            "measured, and says so. A cell opens to the rule, the value with its n, the trials behind it and the "
+            "command that checks it.",
+            "lead",
+        ),
+        Table(["Table", "Cells", *(f"{BADGES[word]} {word}" for word in words)], rows, "Published cells by badge."),
+    ]
+    for word in ("contradicted", "confirmed"):
+        cells = [(one.table, cell) for one in tables for cell in one.those(word)]
+        if cells:
+            shown = Items([sentence(table, cell) for table, cell in cells])
+            many = len(cells) > MANY
+            parts += (
+                [Details(f"{word.capitalize()}: {len(cells)} cells", [shown])]
+                if many
+                else [
+                    Heading(word.capitalize(), 3),
+                    shown,
+                ]
+            )
+    return parts
+
+
+def sentence(table: Published, cell: Judged) -> str:
+    link = f"{path(table)}#{anchor(cell.row, cell.column)}"
+    published = f'published "{cell.published}"' if cell.published else "not in the published table"
+    return f"[{table.title}, {cell.row}, {cell.column}]({link}): {published}. {cell.found.said}"
+
+
+def table_parts(one: Backed, today: datetime.date) -> list[Part]:
+    """The published table itself, every cell with its badge."""
+    table = one.table
+    counts = ", ".join(f"{count} {word}" for word, count in one.counts().items())
+    columns = [(name, note(table, name, today)) for name in table.columns]
+    rows = [(row, [shown(table, one.cells[row, name]) for name in table.columns]) for row in table.rows]
+    return [
+        Paragraph(f"{table.source}. Rows, columns and wording are as published. Published cells: {counts}.", "lead"),
+        Matrix("Feature", columns, rows, table.title),
+        Heading("Badges"),
+        Table(["Badge", "Meaning"], [[f"{symbol} {word}", MEANINGS[word]] for word, symbol in BADGES.items()]),
+        Heading("How each row is backed"),
+        Table(
+            ["Row", "Kind", "What is run or read", "It holds if"],
+            [
+                [row, rule.kind, rule.how, rule.rule]
+                for row in table.rows
+                for rule in [table.rules[row, next(iter(table.columns))]]
+            ],
+        ),
+        Heading("What became of each system"),
+        Table(
+            ["System", "State", "Since", "Name today", "Evidence", "Checked"],
+            [status_row(name, status, today) for name, status in table.status.items()],
+            "An empty date means that nobody checked.",
+        ),
+    ]
+
+
+def note(table: Published, name: str, today: datetime.date) -> str:
+    """What stands under a column's title: its state today, or that it was added."""
+    if table.columns[name].added:
+        return "added"
+    status = table.status.get(name)
+    if status is None:
+        return ""
+    since = f" since {status.since}" if status.since else ""
+    return f"{status.state}{since}{' (old)' if status.old(today) else ''}"
+
+
+def status_row(name: str, status: Status, today: datetime.date) -> list[str]:
+    checked = f"{status.checked_on}{' (old)' if status.old(today) else ''}"
+    return [name, status.state, status.since, status.name_today, status.evidence, checked]
+
+
+def shown(table: Published, cell: Judged) -> Cell:
+    return Cell(
+        anchor(cell.row, cell.column),
+        cell.published or ("-" if table.columns[cell.column].added else "(empty)"),
+        BADGES[cell.found.word],
+        cell.found.word,
+        cell_parts(cell),
+    )
+
+
+def cell_parts(cell: Judged) -> list[Part]:
+    found = cell.found
+    kind = "" if found.word == found.badge else f"**{found.badge}.** "
+    parts: list[Part] = [Paragraph(f"{kind}{found.said}")]
+    if found.added:
+        parts.append(Paragraph(found.added))
+    parts.append(Paragraph(f"Rule ({cell.rule.kind}): {cell.rule.rule}."))
+    if found.run:
+        trials = f", trials {', '.join(map(str, sorted(found.trials)))}" if found.trials else ""
+        figure = f" [Figure and trials](scenarios/{found.scenario}.html)." if found.scenario else ""
+        parts.append(Paragraph(f"Run `{found.run}`{trials}.{figure}"))
+    if found.command:
+        parts.append(Code(found.command))
+    return parts
+
+
+def summary(tables: Sequence[Backed]) -> list[dict[str, object]]:
+    """For other programs: an object a cell."""
+    return [
+        {
+            "component": one.table.component,
+            "row": cell.row,
+            "column": cell.column,
+            "published": cell.published,
+            "added": one.table.columns[cell.column].added,
+            "badge": cell.found.badge,
+            "verdict": cell.found.verdict or None,
+            "said": cell.found.said,
+            "run": cell.found.run or None,
+        }
+        for one in tables
+        for cell in one.cells.values()
+    ]

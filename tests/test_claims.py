@@ -1,0 +1,257 @@
+"""Published tables and how their cells are judged: every cell has a rule, and a result flips its own badge alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay import backing, claims, tool
+from assay.backing import Known
+from assay.errors import ClaimsError
+from assay.measured import Case, Question
+from assay.report import claims as pages
+from assay.report.answer import answer
+from assay.report.document import Code, Heading, Page, Paragraph, Table, render_html, render_markdown
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = """feature,Ray,Dask,Far
+Scalable training,Yes (via Train),No,Yes
+Type of training,Data parallelism,Data + model parallelism,n/a
+License,Apache 2.0,MIT,Proprietary
+Documentation,Great,Great,Ok
+"""
+EVIDENCE = """title = "Training"
+source = "a primer, 2024"
+[columns.Ray]
+tool = "ray"
+distribution = "ray"
+[columns.Dask]
+tool = "dask"
+distribution = "dask"
+[columns.Far]
+reason = "a managed service"
+attach = "an account"
+[rows."Scalable training"]
+kind = "measured"
+how = "the same job"
+rule = "above 1.3"
+speedup = { scenario = "strong", workers = 2, confirmed = 1.3, contradicted = 1.1 }
+[rows."Type of training"]
+kind = "live"
+how = "two ranks"
+rule = "the reference loss"
+trials = { scenario = "strong", workers = 2 }
+shows = "Data parallelism"
+[rows.License]
+kind = "fact"
+how = "metadata"
+rule = "the same identifier"
+fact = "license"
+[rows.Documentation]
+kind = "judgement"
+how = "people"
+rule = "kept"
+"""
+
+
+def folder(tmp_path: Path, table: str = TABLE, evidence: str = EVIDENCE) -> Path:
+    place = tmp_path / "training"
+    place.mkdir()
+    (place / "table.csv").write_text(table)
+    (place / "evidence.toml").write_text(evidence)
+    return place
+
+
+def case(name: str, workers: int, scale: float, outcome: str = "ok", blocks: int = 10) -> Case:
+    draw = random.Random(f"{name} {workers}")
+    rows: list[dict[str, Any]] = [
+        {
+            "outcome": outcome,
+            "block": block,
+            "trial": block,
+            "throughput": 100 * scale * draw.gauss(1, 0.01),
+            "window": "steady",
+            "settings": "{}",
+            "phase": "measure",
+            "error": "RuntimeError: no ranks",
+            "findings": None,
+        }
+        for block in range(blocks)
+    ]
+    return Case(name, name, "cpu", workers, False, rows)
+
+
+def known(ray: float = 1.6, dask: float = 1.5, ray_outcome: str = "ok", blocks: int = 10) -> Known:
+    text = {"capability": "train", "title": "One job", "measure": {"baseline": "plain"}}
+    run = {"run": "r1", "seed": 1, "started_utc": "2026-11-01T00:00:00+00:00"}
+    found = [
+        case("plain", 1, 1.0, blocks=blocks),
+        case("ray", 2, ray, ray_outcome, blocks),
+        case("dask", 2, dask, blocks=blocks),
+    ]
+    question = Question("strong", text, run, found, 0)
+    environments = [
+        {
+            "run": "r1",
+            "tool": name,
+            "python": "3.11",
+            "packages": [[name, "1.0", licence]],
+        }
+        for name, licence in (("ray", "Apache Software License"), ("dask", "BSD-3-Clause"))
+    ]
+    return Known(
+        questions={"strong": question},
+        answers={"strong": answer(question, "cpu")},
+        installed=backing.installed(environments),
+        tools=tool.find([ROOT / "benchmarks/tools"], ROOT),
+    )
+
+
+def words(table: claims.Table, facts: Known) -> dict[tuple[str, str], str]:
+    return {place: cell.found.word for place, cell in backing.back(table, facts).cells.items()}
+
+
+def test_every_published_cell_of_the_six_tables_has_a_rule() -> None:
+    tables = {table.component: table for table in claims.load_all(ROOT / "scenarios")}
+    tools = tool.find([ROOT / "benchmarks/tools"], ROOT)
+
+    assert set(tables) == {"cloud", "orchestration", "registry", "serving", "tracking", "training"}
+    for table in tables.values():
+        assert set(table.published) <= set(table.rules)
+        assert set(table.status) == {name for name, column in table.columns.items() if not column.added}
+        for column in table.columns.values():
+            assert {column.tool, column.stand_in} - {None} <= tools.keys()
+
+
+def test_cells_are_judged_by_the_interval_the_trials_and_the_metadata(tmp_path: Path) -> None:
+    table = claims.load(folder(tmp_path), {})
+
+    assert words(table, known(ray=1.6, dask=1.05)) == {
+        ("Scalable training", "Ray"): "confirmed",
+        ("Scalable training", "Dask"): "confirmed",  # published as No, and it is not
+        ("Scalable training", "Far"): "not measurable",
+        ("Type of training", "Ray"): "confirmed",
+        ("Type of training", "Dask"): "live",  # more is published than was proved
+        ("Type of training", "Far"): "not measurable",
+        ("License", "Ray"): "confirmed",
+        ("License", "Dask"): "contradicted",
+        ("License", "Far"): "judgement",
+        ("Documentation", "Ray"): "judgement",
+        ("Documentation", "Dask"): "judgement",
+        ("Documentation", "Far"): "judgement",
+    }
+
+
+def test_a_changed_result_flips_its_own_badge_and_no_other(tmp_path: Path) -> None:
+    table = claims.load(folder(tmp_path), {})
+    before, after = words(table, known(ray=1.6)), words(table, known(ray=1.0))
+
+    assert {place for place in before if before[place] != after[place]} == {("Scalable training", "Ray")}
+    assert after["Scalable training", "Ray"] == "contradicted"
+
+
+def test_an_interval_across_the_threshold_and_too_few_blocks_are_unclear(tmp_path: Path) -> None:
+    table = claims.load(folder(tmp_path), {})
+
+    assert words(table, known(ray=1.2))["Scalable training", "Ray"] == "unclear"
+    assert words(table, known(ray=1.6, blocks=3))["Scalable training", "Ray"] == "unclear"
+    assert words(table, known(blocks=2))["Type of training", "Ray"] == "unclear"  # a proof is asked for three times
+
+
+def test_a_failure_is_never_a_no(tmp_path: Path) -> None:
+    table = claims.load(folder(tmp_path), {})
+    cell = backing.back(table, known(ray_outcome="crashed")).cells["Scalable training", "Ray"]
+
+    assert (cell.found.word, cell.found.verdict) == ("failed", "")
+    assert "RuntimeError: no ranks" in cell.found.said
+
+
+def test_what_no_run_has_says_how_to_measure_it(tmp_path: Path) -> None:
+    table = claims.load(folder(tmp_path), {})
+    nothing = dataclasses.replace(known(), questions={}, answers={}, installed={})
+    cell = backing.back(table, nothing).cells["Scalable training", "Ray"]
+
+    assert cell.found.word == "not measured"
+    assert cell.found.command == "nox -s bench -- strong --tool ray --profile full"
+
+
+@pytest.mark.parametrize(
+    ("table", "evidence", "message"),
+    [
+        (TABLE + "Stars,1,2,3\n", EVIDENCE, "no entry [rows.'Stars']"),
+        (TABLE.replace("Great,Great", "Great"), EVIDENCE, "3 cells, 4 were expected"),
+        (TABLE, EVIDENCE.replace("[columns.Far]", "[columns.Near]"), "no entry [columns.'Far']"),
+        (TABLE, EVIDENCE.replace('kind = "judgement"', 'kind = "guess"'), "rows.Documentation.kind"),
+        (TABLE, EVIDENCE + 'cells.Nobody = { kind = "live" }\n', "cells.Nobody is no column"),
+        (TABLE, "title = ", "Invalid value"),
+    ],
+)
+def test_a_fault_names_its_place(tmp_path: Path, table: str, evidence: str, message: str) -> None:
+    with pytest.raises(ClaimsError) as caught:
+        claims.load(folder(tmp_path, table, evidence), {})
+
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("published", "claimed"),
+    [("Yes", True), ("Yes (via Train)", True), ("No (uncertain)", False), ("n/a", None), ("", None), ("Poor", None)],
+)
+def test_what_a_cell_claims(published: str, claimed: bool | None) -> None:
+    assert claims.claims(published) is claimed
+
+
+@pytest.mark.parametrize(
+    ("text", "identifier"),
+    [
+        ("Apache", "Apache-2.0"),
+        ("Apache Software License", "Apache-2.0"),
+        ("Modified BSD", "BSD-3-Clause"),
+        ("MIT", "MIT"),
+        ("Proprietary", None),
+        ("Open source", None),
+        ("", None),
+    ],
+)
+def test_licences_are_compared_as_spdx_identifiers(text: str, identifier: str | None) -> None:
+    assert backing.spdx(text) == identifier
+
+
+def test_a_status_grows_old() -> None:
+    status = claims.Status(state="active", checked_on="2026-01-01")
+
+    assert not status.old(datetime.date(2026, 6, 1))
+    assert status.old(datetime.date(2026, 7, 1))
+    assert not claims.Status(state="proprietary").old(datetime.date(2026, 7, 1))
+
+
+def test_the_page_holds_the_table_and_the_front_counts_it(tmp_path: Path) -> None:
+    one = backing.back(claims.load(folder(tmp_path), {}), known())
+    today = datetime.date(2026, 11, 1)
+    page = Page("training.html", "Training", pages.table_parts(one, today))
+    html = render_html(page, [page])
+    front = render_markdown(pages.front_parts([one]), "figures")
+
+    assert html.count('data-badge="') == 12
+    assert 'id="license-dask" data-badge="contradicted"' in html
+    # Dask scales, published as No, and has another licence.
+    assert "Of 12 published cells (a primer, 2024), 3 confirmed, 2 contradicted, 0 unclear" in front
+    assert json.dumps(pages.summary([one]))
+
+
+def test_what_comes_from_files_and_logs_is_text() -> None:
+    hostile = "<script>alert(1)</script> [x](javascript:alert(1)) [y](https://example.org) ```"
+    parts = [Heading(hostile), Paragraph(hostile), Code(hostile), Table([hostile], [[hostile]], hostile)]
+    page = Page("index.html", hostile, parts)
+    html, text = render_html(page, [page]), render_markdown(parts, "figures")
+
+    assert "<script>alert" not in html
+    assert 'href="javascript' not in html
+    assert 'href="https' not in html
+    assert "<script>" not in text.replace(f"````\n{hostile}\n````", "")
