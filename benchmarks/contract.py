@@ -27,6 +27,7 @@ from typing import Any, Protocol
 __all__ = [
     "V1",
     "V2",
+    "Declined",
     "Dialect",
     "Endpoint",
     "Inference",
@@ -194,13 +195,27 @@ V2 = Dialect('{"inputs": [{"name": "x", "shape": $shape, "datatype": "FP32", "da
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Declined:
+    """What the tool does not offer, in its own words or those of its documentation."""
+
+    said: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server answers, or will as soon as it is ready: readiness is found out from outside."""
+    """Where a server answers, or will as soon as it is ready: readiness is found out from outside.
+
+    The last three are what else the same server offers, for scenarios that ask (`load.probes`): a URL, or Declined.
+    None says nothing about it.
+    """
 
     url: str  # of the route that predicts: http://host:port/path, or grpc://host:port/model for V2 over gRPC
     dialect: Dialect
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None  # whose early end is the server's; None: the worker itself
+    metrics: str | Declined | None = None  # a page in Prometheus' text format
+    second: str | Declined | None = None  # as `url`, of the model `Serving.beside`; the path names it `second`
+    grpc: str | Declined | None = None  # the same over gRPC; torchserve://host:port/model for its own service
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -215,10 +230,21 @@ class Serving:
     replicas: int  # processes or workers that hold the model
     threads: int  # compute threads a replica
     host: str  # the address to bind
-    ports: tuple[int, int, int]  # free ones: for predictions, and two more for those that need them
+    ports: tuple[int, int, int, int]  # free ones: for predictions, and three more for those that need them
     cores: tuple[int, ...] = ()  # of the server; set before the tool is imported. Empty: not pinned
     address: str | None = None  # of a server that already runs
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # of this tool or variant
+    second: str | None = None  # folder of another model of the same shape, to be served beside the first
+
+    @property
+    def beside(self) -> Serving | None:
+        """The job of the second model, where there is one."""
+        return dataclasses.replace(self, model=self.second) if self.second else None
+
+    @property
+    def models(self) -> dict[str, Serving]:
+        """Every model to serve, by the name that its route carries."""
+        return {"model": self, **({"second": self.beside} if self.beside else {})}
 
     @property
     def port(self) -> int:

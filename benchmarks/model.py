@@ -18,11 +18,14 @@ BATCH_SIZES = 4096  # largest batch that is told apart; larger ones count as thi
 PAYLOADS = 256  # distinct requests, at most: a constant, a swapped or a stale answer is then seen
 
 
-def make(folder: Path, inputs: str, workload: str, options: Mapping[str, Any], seed: int, rows: int) -> None:
+def make(
+    folder: Path, inputs: str, workload: str, options: Mapping[str, Any], seed: int, rows: int, steps: int = STEPS
+) -> None:
     """Train, and write weights, PAYLOADS requests of `rows` rows each, and the golden predictions for them."""
     import numpy
     import torch
 
+    folder.mkdir(exist_ok=True)
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     files = Inputs(inputs)
@@ -31,7 +34,7 @@ def make(folder: Path, inputs: str, workload: str, options: Mapping[str, Any], s
     step = bare_step(model, torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM))
     parameters = sum(tensor.numel() for tensor in model.parameters())
     batch = min(LARGE_BATCH if parameters >= LARGE else BATCH, len(files.train[0]))
-    for index in range(STEPS):
+    for index in range(steps):
         step(*files.batch(index, batch, 0, 1))
     for name, tensor in model.state_dict().items():
         numpy.save(folder / f"weight-{name}.npy", tensor.numpy())

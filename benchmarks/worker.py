@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks import contract, inputs, isolation, loop
 
-PROTOCOL = 2
+PROTOCOL = 3
 BATCH = 10_000  # samples a record: lines stay short enough to parse without a stall
 TRACEBACK_LINES = 30
 TICK_S = 0.2  # how late the end of a server may be noticed
@@ -136,12 +136,23 @@ def serve(request: dict[str, Any], wire: Wire) -> None:
             request=endpoint.dialect.request,
             response=endpoint.dialect.response,
             headers=endpoint.headers,
+            offers=offers(endpoint),
         )
         while not stop_asked.wait(TICK_S):
             code = endpoint.process.poll() if endpoint.process else None
             if code is not None:
                 raise ServerEnded(f"the server ended by itself with exit code {code}")
         wire.phase("teardown")
+
+
+def offers(endpoint: contract.Endpoint) -> dict[str, Any]:
+    """What the endpoint says of each probe: a URL, or why there is none."""
+    said = {name: getattr(endpoint, name) for name in ("metrics", "second", "grpc")}
+    return {
+        name: {"declined": offer.said} if isinstance(offer, contract.Declined) else offer
+        for name, offer in said.items()
+        if offer is not None
+    }
 
 
 def infer(request: dict[str, Any], wire: Wire) -> None:
@@ -175,9 +186,12 @@ def make_model(request: dict[str, Any], wire: Wire) -> None:
     from benchmarks import model
 
     wire.phase("launch")
-    arguments = (request[key] for key in ("inputs", "workload", "options", "seed", "rows"))
+    arguments = {key: request[key] for key in ("inputs", "workload", "options", "seed", "rows")}
     folder = Path(request["folder"])
-    model.make(folder, *arguments)
+    model.make(folder, **arguments)
+    if request["second"]:
+        # Other weights, from fewer steps: what answers for the first then answers wrongly.
+        model.make(folder / "second", **arguments, steps=model.STEPS // 2)
     if request["data_set"]:
         model.make_rows(folder, folder, request["data_set"], request["parts"], request["seed"])
     wire.send("digests", files=inputs.digests(folder))

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contract import Dialect, Endpoint, Serving
+from benchmarks.contract import Declined, Dialect, Endpoint, Serving
 
 predict: Callable[[Any], Any]
 
@@ -50,4 +50,11 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         config = {"version": 1, "disable_existing_loggers": False, "loggers": quiet}
         Path(job.scratch, "logging.json").write_text(json.dumps(config))
     with job.start(command) as server:
-        yield Endpoint(f"http://{job.host}:{job.port}/score", Dialect('{"data": $rows}', "predictions"), process=server)
+        yield Endpoint(
+            f"http://{job.host}:{job.port}/score",
+            Dialect('{"data": $rows}', "predictions"),
+            process=server,
+            metrics=Declined("the inference server has no metrics page"),
+            second=Declined("one entry script, and one route /score"),
+            grpc=Declined("the inference server answers HTTP alone"),
+        )

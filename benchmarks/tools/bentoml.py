@@ -17,6 +17,7 @@
 
 import contextlib
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +25,10 @@ from pathlib import Path
 import bentoml
 import numpy as np
 
-from benchmarks.contract import JOB, Dialect, Endpoint, Serving
+from benchmarks.contract import JOB, Declined, Dialect, Endpoint, Serving
 
 # Read when the service is declared, in the server's processes; the worker that starts them has no job yet.
+REFUSAL_S = 30.0
 replicas, settings = 1, {}
 if JOB in os.environ:
     replicas, settings = Serving.from_environment().replicas, Serving.from_environment().settings
@@ -36,11 +38,16 @@ batching = {"batchable": True, "max_batch_size": settings["max_batch"]} if "max_
 @bentoml.service(workers=replicas, logging={"access": {"enabled": settings.get("access_log", True)}})
 class Model:
     def __init__(self) -> None:
-        self.predictor = Serving.from_environment().predictor()
+        self.predictors = {name: job.predictor() for name, job in Serving.from_environment().models.items()}
 
     @bentoml.api(**batching)
     def predict(self, x: np.ndarray) -> np.ndarray:
-        predictions: np.ndarray = self.predictor(x)
+        predictions: np.ndarray = self.predictors["model"](x)
+        return predictions
+
+    @bentoml.api(**batching)
+    def second(self, x: np.ndarray) -> np.ndarray:
+        predictions: np.ndarray = self.predictors["second"](x)
         return predictions
 
 
@@ -51,7 +58,27 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         *("--host", job.host, "--port", str(job.port), "--working-dir", str(Path(__file__).parents[2])),
     ]
     variables = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": f"{job.scratch}/bentoml"}
+    root = f"http://{job.host}:{job.port}"
     with job.start(command, variables) as server:
         yield Endpoint(
-            f"http://{job.host}:{job.port}/predict", Dialect(request='{"x": $rows}', response=""), process=server
+            f"{root}/predict",
+            Dialect(request='{"x": $rows}', response=""),
+            process=server,
+            metrics=f"{root}/metrics",
+            second=f"{root}/second",
+            grpc=grpc_answer(job, variables) if job.second else None,
         )
+
+
+def grpc_answer(job: Serving, variables: dict[str, str]) -> Declined | None:
+    """What BentoML says to serving this class over gRPC; None where it does not refuse at once."""
+    command = [sys.executable, "-m", "bentoml", "serve-grpc", f"{__name__}:Model", "--host", job.host]
+    command += ["--port", str(job.ports[1]), "--working-dir", str(Path(__file__).parents[2])]
+    try:
+        asked = subprocess.run(
+            command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=REFUSAL_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    lines = [line for line in (asked.stderr or asked.stdout).splitlines() if line.strip()]
+    return Declined(f"`bentoml serve-grpc`: {lines[-1].strip()}") if asked.returncode and lines else None

@@ -31,7 +31,7 @@ from benchmarks.contract import V2, Endpoint, Serving, v2_url
 
 class Model(kserve.Model):
     def load(self) -> bool:
-        self.predictor = Serving.from_environment().predictor()
+        self.predictor = Serving.from_environment().models[self.name].predictor()
         self.ready = True
         return True
 
@@ -55,14 +55,22 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         config.write_text(json.dumps({"version": 1, "disable_existing_loggers": False, "loggers": quiet}))
         command += ["--log_config_file", str(config)]
     with job.start(command) as server:
-        yield Endpoint(v2_url(job), V2, process=server)
+        yield Endpoint(
+            v2_url(job),
+            V2,
+            process=server,
+            metrics=f"http://{job.host}:{job.port}/metrics",
+            second=f"http://{job.host}:{job.port}/v2/models/second/infer",
+            grpc=f"grpc://{job.host}:{job.ports[1]}/model",
+        )
 
 
 def main() -> None:
     argparse.ArgumentParser(parents=[kserve.model_server.parser]).parse_known_args()
-    model = Model("model")
-    model.load()
-    kserve.ModelServer().start([model])
+    models = [Model(name) for name in Serving.from_environment().models]
+    for model in models:
+        model.load()
+    kserve.ModelServer().start(models)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,13 @@ from typing import Any
 
 import litserve
 
-from benchmarks.contract import Dialect, Endpoint, Serving, together
+from benchmarks.contract import Declined, Dialect, Endpoint, Serving, together
 
 
 class Model(litserve.LitAPI):
     def setup(self, device: Any) -> None:
-        self.predictor = Serving.from_environment().predictor()
+        name = "second" if self.api_path == "/second" else "model"
+        self.predictor = Serving.from_environment().models[name].predictor()
 
     def decode_request(self, request: dict[str, Any]) -> Any:
         return request["input"]
@@ -48,14 +49,27 @@ class Model(litserve.LitAPI):
 @contextlib.contextmanager
 def serve(job: Serving) -> Iterator[Endpoint]:
     with job.start([sys.executable, "-m", __name__]) as server:
-        yield Endpoint(f"http://{job.host}:{job.port}/predict", Dialect('{"input": $rows}', "output"), process=server)
+        yield Endpoint(
+            f"http://{job.host}:{job.port}/predict",
+            Dialect('{"input": $rows}', "output"),
+            process=server,
+            metrics=Declined("no metrics page: a Logger of the user's own may mount one"),
+            second=f"http://{job.host}:{job.port}/second",
+            grpc=Declined("LitServer is a FastAPI application: HTTP alone"),
+        )
 
 
 def main() -> None:
     job = Serving.from_environment()
     settings = job.settings
-    model = Model(max_batch_size=settings.get("max_batch", 1), batch_timeout=settings.get("max_delay_ms", 0) / 1e3)
-    server = litserve.LitServer(model, accelerator="cpu", workers_per_device=job.replicas)
+    paths = {"model": "/predict", "second": "/second"}
+    delay = settings.get("max_delay_ms", 0) / 1e3
+    models = [
+        Model(max_batch_size=settings.get("max_batch", 1), batch_timeout=delay, api_path=paths[name])
+        for name in job.models
+    ]
+    served = models if len(models) > 1 else models[0]
+    server = litserve.LitServer(served, accelerator="cpu", workers_per_device=job.replicas)
     access_log = settings.get("access_log", True)
     server.run(host=job.host, port=job.port, generate_client_file=False, access_log=access_log)
 

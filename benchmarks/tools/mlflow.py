@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contract import Dialect, Endpoint, Serving
+from benchmarks.contract import Declined, Dialect, Endpoint, Serving
 
 
 def package(job: Serving) -> None:
@@ -60,5 +60,10 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         variables["UVICORN_ACCESS_LOG"] = "false"  # an option of the uvicorn command that `mlflow models serve` runs
     with job.start(command, variables) as server:
         yield Endpoint(
-            f"http://{job.host}:{job.port}/invocations", Dialect('{"inputs": $rows}', "predictions"), process=server
+            f"http://{job.host}:{job.port}/invocations",
+            Dialect('{"inputs": $rows}', "predictions"),
+            process=server,
+            metrics=Declined("the scoring server has no metrics page"),
+            second=Declined("`mlflow models serve` takes one model"),
+            grpc=Declined("the scoring server answers HTTP alone"),
         )

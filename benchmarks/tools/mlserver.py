@@ -30,7 +30,7 @@ from benchmarks.contract import V2, Endpoint, Serving, v2_url
 
 class Runtime(MLModel):
     async def load(self) -> bool:
-        self.predictor = Serving.from_environment().predictor()
+        self.predictor = Serving.from_environment().models[self.name].predictor()
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
@@ -40,10 +40,10 @@ class Runtime(MLModel):
 
 
 def package(job: Serving) -> None:
-    """The folder that `mlserver start` is given."""
+    """The folder that `mlserver start` is given: settings of the server, and a folder of each model."""
     folder = Path(job.scratch, "models")
     folder.mkdir()
-    http, grpc, metrics = job.ports
+    http, grpc, metrics, _ = job.ports
     settings = {
         "host": job.host,
         "http_port": http,
@@ -54,16 +54,25 @@ def package(job: Serving) -> None:
         "parallel_workers": job.replicas if job.replicas > 1 else 0,
     }
     (folder / "settings.json").write_text(json.dumps(settings))
-    model = {"name": "model", "implementation": f"{__name__}.Runtime"}
+    model = {"implementation": f"{__name__}.Runtime"}
     if job.settings.get("max_batch", 1) > 1:
         model |= {
             "max_batch_size": job.settings["max_batch"],
             "max_batch_time": job.settings.get("max_delay_ms", 0) / 1e3,
         }
-    (folder / "model-settings.json").write_text(json.dumps(model))
+    for name in job.models:
+        (folder / name).mkdir()
+        (folder / name / "model-settings.json").write_text(json.dumps({"name": name, **model}))
 
 
 @contextlib.contextmanager
 def serve(job: Serving) -> Iterator[Endpoint]:
     with job.start([str(Path(sys.executable).with_name("mlserver")), "start", "models"]) as server:
-        yield Endpoint(v2_url(job), V2, process=server)
+        yield Endpoint(
+            v2_url(job),
+            V2,
+            process=server,
+            metrics=f"http://{job.host}:{job.ports[2]}/metrics",
+            second=f"http://{job.host}:{job.port}/v2/models/second/infer",
+            grpc=f"grpc://{job.host}:{job.ports[1]}/model",
+        )

@@ -113,7 +113,12 @@ def local_node(scratch: str, cpus: int) -> dict[str, Any]:
 def serve(job: Serving) -> Iterator[Endpoint]:
     # The driver shuts the whole node down; a signal to all would end it in the middle of that.
     with job.start([sys.executable, "-m", __name__], whole_group=False) as server:
-        yield Endpoint(f"http://{job.host}:{job.port}/predict", V1, process=server)
+        yield Endpoint(
+            f"http://{job.host}:{job.port}/predict",
+            V1,
+            process=server,
+            second=f"http://{job.host}:{job.port}/second",
+        )
 
 
 def main() -> None:
@@ -129,8 +134,8 @@ def main() -> None:
         signal.signal(number, lambda *_: stopped.set())
 
     class Model:
-        def __init__(self) -> None:
-            self.predictor = Serving.from_environment().predictor()
+        def __init__(self, name: str) -> None:
+            self.predictor = Serving.from_environment().models[name].predictor()
 
         async def __call__(self, request: Request) -> dict[str, Any]:
             rows = (await request.json())["instances"]
@@ -152,7 +157,9 @@ def main() -> None:
             max_ongoing_requests=max(5, 2 * largest),
             logging_config=logging,
         )(Model)
-        ray_serve.run(deployment.bind(), route_prefix="/predict")
+        for name in job.models:
+            route = "/predict" if name == "model" else f"/{name}"
+            ray_serve.run(deployment.bind(name), name=name, route_prefix=route)
         stopped.wait()
         ray_serve.shutdown()
     finally:

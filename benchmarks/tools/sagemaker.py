@@ -28,7 +28,7 @@ from sagemaker_inference.default_handler_service import DefaultHandlerService
 from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
 from sagemaker_inference.transformer import Transformer
 
-from benchmarks.contract import V1, Endpoint, Serving
+from benchmarks.contract import V1, Declined, Endpoint, Serving
 
 # Nothing a request: neither the access log nor the metrics log.
 QUIET = """\
@@ -41,7 +41,7 @@ QUIET = """\
 
 class Handler(DefaultInferenceHandler):
     def default_model_fn(self, model_dir: str, context: Any = None) -> Any:
-        return Serving.from_environment().predictor()
+        return Serving.from_environment().models[Path(model_dir).name].predictor()
 
     def default_input_fn(self, input_data: Any, content_type: str, context: Any = None) -> Any:
         return json.loads(input_data)["instances"]
@@ -70,8 +70,9 @@ def handle(data: Any, context: Any) -> Any:
 
 
 def package(job: Serving) -> None:
-    """A model store with one folder, and the server's configuration."""
-    Path(job.scratch, "store", "model").mkdir(parents=True)
+    """A model store with a folder a model, and the server's configuration."""
+    for name in job.models:
+        Path(job.scratch, "store", name).mkdir(parents=True)
     Path(job.scratch, "config.properties").write_text(
         f"inference_address=http://{job.host}:{job.port}\n"
         f"management_address=http://{job.host}:{job.ports[1]}\n"
@@ -88,8 +89,16 @@ def package(job: Serving) -> None:
 def serve(job: Serving) -> Iterator[Endpoint]:
     command = [
         *(str(Path(sys.executable).with_name("multi-model-server")), "--start", "--foreground"),
-        *("--mms-config", "config.properties", "--model-store", "store", "--models", "model=model"),
+        *("--mms-config", "config.properties", "--model-store", "store"),
+        *("--models", *(f"{name}={name}" for name in job.models)),
         *([] if job.settings.get("access_log", True) else ["--log-config", "log4j2.xml"]),
     ]
     with job.start(command) as server:
-        yield Endpoint(f"http://{job.host}:{job.port}/predictions/model", V1, process=server)
+        yield Endpoint(
+            f"http://{job.host}:{job.port}/predictions/model",
+            V1,
+            process=server,
+            metrics=Declined("multi-model-server writes its metrics to its log, and has no page of them"),
+            second=f"http://{job.host}:{job.port}/predictions/second",
+            grpc=Declined("multi-model-server answers HTTP alone"),
+        )

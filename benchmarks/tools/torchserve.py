@@ -42,7 +42,9 @@ class Handler(BaseHandler):
     """Runs in TorchServe's Python workers; `data` is a batch of requests."""
 
     def initialize(self, context: Any) -> None:
-        self.predictor = Serving.from_environment().predictor()
+        # One handler for every model: the archive's manifest says which one this worker has.
+        name = context.manifest["model"]["modelName"]
+        self.predictor = Serving.from_environment().models[name].predictor()
         self.initialized = True
 
     def preprocess(self, data: list[dict[str, Any]]) -> list[Any]:
@@ -61,13 +63,13 @@ def package(job: Serving) -> None:
     store = Path(job.scratch, "store")
     store.mkdir()
     archiver = str(Path(sys.executable).with_name("torch-model-archiver"))
-    subprocess.run(
-        [archiver, "--model-name", "model", "--version", "1.0", "--handler", __file__, "--export-path", str(store)],
-        check=True,
-    )
-    first, second, third = job.ports
+    for name in job.models:
+        subprocess.run(
+            [archiver, "--model-name", name, "--version", "1.0", "--handler", __file__, "--export-path", str(store)],
+            check=True,
+        )
+    first, second, third, fourth = job.ports
     model = {
-        "marName": "model.mar",
         "minWorkers": job.replicas,
         "maxWorkers": job.replicas,
         "batchSize": job.settings.get("max_batch", 1),
@@ -77,10 +79,12 @@ def package(job: Serving) -> None:
         f"inference_address=http://{job.host}:{first}\n"
         f"management_address=http://{job.host}:{second}\n"
         f"metrics_address=http://{job.host}:{third}\n"
+        "metrics_mode=prometheus\n"
         f"grpc_inference_address={job.host}\n"
+        f"grpc_inference_port={fourth}\n"
         f"grpc_management_address={job.host}\n"
         f"default_workers_per_model={job.replicas}\n"
-        f"models={json.dumps({'model': {'1.0': model}})}\n"
+        f"models={json.dumps({name: {'1.0': {'marName': f'{name}.mar', **model}} for name in job.models})}\n"
     )
     Path(job.scratch, "log4j2.xml").write_text(QUIET)
 
@@ -89,9 +93,17 @@ def package(job: Serving) -> None:
 def serve(job: Serving) -> Iterator[Endpoint]:
     command = [
         *(str(Path(sys.executable).with_name("torchserve")), "--start", "--foreground", "--ncs"),
-        *("--disable-token-auth", "--model-store", "store", "--models", "model=model.mar"),
+        *("--disable-token-auth", "--model-store", "store"),
+        *("--models", *(f"{name}={name}.mar" for name in job.models)),
         *("--ts-config", "config.properties"),
         *([] if job.settings.get("access_log", True) else ["--log-config", "log4j2.xml"]),
     ]
     with job.start(command) as server:
-        yield Endpoint(f"http://{job.host}:{job.port}/predictions/model", V1, process=server)
+        yield Endpoint(
+            f"http://{job.host}:{job.port}/predictions/model",
+            V1,
+            process=server,
+            metrics=f"http://{job.host}:{job.ports[2]}/metrics",
+            second=f"http://{job.host}:{job.port}/predictions/second",
+            grpc=f"torchserve://{job.host}:{job.ports[3]}/model",
+        )

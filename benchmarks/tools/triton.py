@@ -35,23 +35,34 @@ def serve(job: Serving) -> Iterator[Endpoint]:
     variables = {"PYTRITON_HOME": f"{job.scratch}/pytriton"}
     # PyTriton takes its server and stubs down itself when it is interrupted; a signal to all races with that.
     with job.start([sys.executable, "-m", __name__], variables, signal.SIGINT, whole_group=False) as server:
-        yield Endpoint(v2_url(job), V2, process=server)
+        yield Endpoint(
+            v2_url(job),
+            V2,
+            process=server,
+            metrics=f"http://{job.host}:{job.ports[2]}/metrics",
+            second=f"http://{job.host}:{job.port}/v2/models/second/infer",
+            grpc=f"grpc://{job.host}:{job.ports[1]}/model",
+        )
 
 
 def main() -> None:
     job = Serving.from_environment()
-    predictor = job.predictor()
     (_, rows, *features), (_, _, *outputs) = (
         np.load(f"{job.model}/{name}.npy", mmap_mode="r").shape for name in ("payloads", "golden")
     )
     # Triton counts rows, PyTriton's default is four; what one request holds has to fit.
     largest, delay = job.settings.get("max_batch", 4), int(job.settings.get("max_delay_ms", 0) * 1e3)
 
-    @batch
-    def infer(x: Any) -> dict[str, Any]:
-        return {"y": predictor(x)}
+    def function(model: Serving) -> Any:
+        predictor = model.predictor()
 
-    http, grpc, metrics = job.ports
+        @batch
+        def infer(x: Any) -> dict[str, Any]:
+            return {"y": predictor(x)}
+
+        return infer
+
+    http, grpc, metrics, _ = job.ports
     config = TritonConfig(
         http_address=job.host,
         http_port=http,
@@ -62,13 +73,14 @@ def main() -> None:
         allow_gpu_metrics=False,
     )
     with Triton(config=config) as triton:
-        triton.bind(
-            model_name="model",
-            infer_func=[infer] * job.replicas,
-            inputs=[Tensor(name="x", dtype=np.float32, shape=tuple(features))],
-            outputs=[Tensor(name="y", dtype=np.float32, shape=tuple(outputs))],
-            config=ModelConfig(max_batch_size=max(largest, rows), batcher=DynamicBatcher(delay)),
-        )
+        for name, model in job.models.items():
+            triton.bind(
+                model_name=name,
+                infer_func=[function(model)] * job.replicas,
+                inputs=[Tensor(name="x", dtype=np.float32, shape=tuple(features))],
+                outputs=[Tensor(name="y", dtype=np.float32, shape=tuple(outputs))],
+                config=ModelConfig(max_batch_size=max(largest, rows), batcher=DynamicBatcher(delay)),
+            )
         triton.serve()
 
 

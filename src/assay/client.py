@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import ctypes
+import dataclasses
 import http.client
 import io
 import json
@@ -22,7 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy
 
-from assay import load, tails
+from assay import findings, load, tails
 from assay.shards import Shards
 from assay.transport import MOST_CONNECTIONS, Loader, Transport, TransportError, transport
 
@@ -101,6 +102,8 @@ class Client:
         self.transport = self.reach(self.payloads)
         self.encode_ns = (time.process_time_ns() - started) / len(self.payloads)
         self.check_all()
+        if self.plan["second"]:
+            self.probe()
         if len(self.plan["cores"]) > 1:
             # One generator works in this process; more have processes and cores of their own.
             self.shards = Shards(self.plan["cores"], self.address, Path(self.plan["payloads"]))
@@ -124,6 +127,21 @@ class Client:
             return transport(*self.address, payloads)
         except TransportError as fault:
             raise PlanError(str(fault)) from fault
+
+    def probe(self) -> None:
+        """Find out what else the server offers; before any load, so that none is disturbed."""
+        subject = findings.Subject(
+            url=self.plan["url"],
+            offers=self.plan["offers"],
+            transport=self.transport,
+            reach=lambda url, payloads: transport(url, *self.address[1:], payloads),
+            right=right,
+            payloads=self.payloads,
+            golden=self.golden,
+            second=findings.goldens(Path(self.plan["second"])),
+        )
+        for one in findings.find(subject):
+            tell("finding", **dataclasses.asdict(one))
 
     def wait_until_ready(self) -> None:
         """Ask until the first correct prediction; tell when something listened, answered and answered rightly."""

@@ -47,6 +47,7 @@ class Client:
         self.ready: dict[str, int] = {}
         self.rows: list[dict[str, Any]] = []
         self.bracket: dict[str, Any] | None = None
+        self.findings: list[dict[str, str]] = []
         self.failure: tuple[str, str] | None = None  # code and message
         self.ended = False
         # By load and edge of its window: CPU seconds of the tree, calls of the model by their rows.
@@ -80,6 +81,8 @@ class Client:
                 self.progress(f"measure {rate}")
             case "done":
                 self.rows.append(event["row"])
+            case "finding":
+                self.findings.append(event)
             case "bracket":
                 self.bracket = event
             case "failed":

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (V2) over gRPC: one channel, tensors as raw bytes."""
+"""gRPC: the Open Inference Protocol (V2) with tensors as raw bytes, and TorchServe's own service; one channel."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import grpc
 import grpc.aio
 import numpy
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tritonclient.grpc import service_pb2
 
 from assay.load import CLOSED, LEAD_NS, TIMEOUT, Log, Recorder, Timer
 
+if TYPE_CHECKING:
+    from assay.transport import Codec
+
 OPTIONS = [("grpc.enable_http_proxy", 0)]
-METHOD = "/inference.GRPCInferenceService/ModelInfer"
 TYPES = {"float32": "FP32", "float64": "FP64", "int64": "INT64"}
 # Statuses of answers that are not right, as the table `requests` keeps them: 1000 and gRPC's own code.
 STATUS = 1000
@@ -24,6 +27,8 @@ STATUS = 1000
 
 class Grpc:
     """One model of one server; see `assay.transport.Transport`."""
+
+    method = "/inference.GRPCInferenceService/ModelInfer"
 
     def __init__(self, host: str, port: int, model: str, payloads: numpy.ndarray) -> None:
         self.host, self.port, self.model = host, port, model
@@ -58,21 +63,69 @@ class Grpc:
     def ask(self, payload: int, timeout_s: float) -> tuple[int, bytes]:
         with grpc.insecure_channel(f"{self.host}:{self.port}", OPTIONS) as channel:
             try:
-                return 200, channel.unary_unary(METHOD)(self.requests[payload], timeout=timeout_s)
+                return 200, channel.unary_unary(self.method)(self.requests[payload], timeout=timeout_s)
             except grpc.RpcError as error:
                 if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                     raise ConnectionError(error.details()) from error
                 return STATUS + error.code().value[0], str(error.details()).encode()
 
     def generator(self, bodies: BinaryIO, limit: int, timeout_s: float) -> GrpcGenerator:
-        return GrpcGenerator(f"{self.host}:{self.port}", self.requests, bodies, timeout_s)
+        return GrpcGenerator(f"{self.host}:{self.port}", self.method, self.requests, bodies, timeout_s)
+
+
+class TorchServe(Grpc):
+    """TorchServe's native service, which carries the bodies of its REST route as bytes."""
+
+    method = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+
+    def __init__(self, host: str, port: int, model: str, codec: Codec, payloads: numpy.ndarray) -> None:
+        self.codec = codec
+        self.request, self.response = torchserve_messages()
+        super().__init__(host, port, model, payloads)
+
+    def encode(self, rows: numpy.ndarray) -> bytes:
+        request = self.request(model_name=self.model, input={"data": self.codec.encode(rows)})
+        return bytes(request.SerializeToString())
+
+    def decode(self, body: bytes) -> numpy.ndarray:
+        try:
+            answer = self.response.FromString(body)
+        except Exception as fault:
+            raise ValueError(f"not a PredictionResponse: {fault}") from fault
+        return self.codec.decode(answer.prediction)
+
+
+def torchserve_messages() -> tuple[Any, Any]:
+    """PredictionsRequest and PredictionResponse, after `inference.proto` in TorchServe's model-server.jar."""
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="inference.proto", package="org.pytorch.serve", syntax="proto3")
+    request = file.message_type.add(name="PredictionsRequest")
+    entry = request.nested_type.add(name="InputEntry", options=descriptor_pb2.MessageOptions(map_entry=True))
+    entry.field.add(name="key", number=1, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
+    entry.field.add(name="value", number=2, type=field.TYPE_BYTES, label=field.LABEL_OPTIONAL)
+    request.field.add(name="model_name", number=1, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
+    request.field.add(
+        name="input",
+        number=3,
+        type=field.TYPE_MESSAGE,
+        label=field.LABEL_REPEATED,
+        type_name=".org.pytorch.serve.PredictionsRequest.InputEntry",
+    )
+    response = file.message_type.add(name="PredictionResponse")
+    response.field.add(name="prediction", number=1, type=field.TYPE_BYTES, label=field.LABEL_OPTIONAL)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    names = ("PredictionsRequest", "PredictionResponse")
+    kinds = [pool.FindMessageTypeByName(f"org.pytorch.serve.{name}") for name in names]
+    first, second = (message_factory.GetMessageClass(kind) for kind in kinds)
+    return first, second
 
 
 class GrpcGenerator(Recorder):
     """As `assay.load.Generator`, over one HTTP/2 channel: a request never waits for a connection."""
 
-    def __init__(self, target: str, requests: list[bytes], bodies: BinaryIO, timeout_s: float) -> None:
-        self.target, self.requests, self.bodies, self.timeout_s = target, requests, bodies, timeout_s
+    def __init__(self, target: str, name: str, requests: list[bytes], bodies: BinaryIO, timeout_s: float) -> None:
+        self.target, self.name, self.requests, self.bodies, self.timeout_s = target, name, requests, bodies, timeout_s
         self.tasks: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
@@ -142,7 +195,7 @@ class GrpcGenerator(Recorder):
     def measure(self, work: Callable[[], Awaitable[int]]) -> Log:
         async def within_channel() -> int:
             async with grpc.aio.insecure_channel(self.target, OPTIONS) as channel:
-                self.method = channel.unary_unary(METHOD)
+                self.method = channel.unary_unary(self.name)
                 with self.undisturbed():
                     return await work()
 

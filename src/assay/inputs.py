@@ -60,8 +60,13 @@ def make_model(
     """
     rows = one.load.rows if one.load else INFER_ROWS
     makers = [layout.root / f"benchmarks/{name}.py" for name in ("model", "loop")]
+    second = bool(one.load and one.load.probes)
     key = plan.key(
-        code=digest_of(makers), inputs=given.key, rows=rows, infer=one.infer.model_dump() if one.infer else None
+        code=digest_of(makers),
+        inputs=given.key,
+        rows=rows,
+        infer=one.infer.model_dump() if one.infer else None,
+        second=second,
     )
     request = {
         "action": "model",
@@ -70,6 +75,7 @@ def make_model(
         "options": given.options,
         "seed": one.seed,
         "rows": rows,
+        "second": second,
         "data_set": one.infer.rows if one.infer else 0,
         "parts": one.infer.parts if one.infer else 0,
     }

@@ -100,6 +100,7 @@ class Load(Model):
     offline: Seconds | None = None  # `concurrency` requests at a time for so long (saturation; MLPerf's Offline)
     concurrency: PositiveInt = 16
     slo: Slo | None = None
+    probes: bool = False  # also ask what else the server offers: metrics, a second model, gRPC
 
 
 class Infer(Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA = 4
+SCHEMA = 5
 SCHEMA_KEY = b"assay_schema"
 
 text = pa.dictionary(pa.int32(), pa.string())
@@ -138,6 +138,7 @@ TRIALS = pa.schema(
         pa.field("slo_within_ns", pa.int64()),
         pa.field("slo_low", pa.float64()),  # highest rate that passed; null: none did
         pa.field("slo_high", pa.float64()),  # lowest rate that failed; null: none did
+        pa.field("findings", pa.string()),  # of probes, JSON: a list of name, state (passed, failed, none), said
     ]
 )
 

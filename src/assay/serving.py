@@ -21,7 +21,7 @@ from assay.tree import Tree
 from assay.trial import ATTACHED, UNKNOWN_RESOURCES, base_row, by_role, keep_log, limits, scratch_folder
 
 HOST = "127.0.0.1"
-PORTS = (8080, 8081, 8082)  # in a network of the trial's own; elsewhere the worker finds free ones
+PORTS = (8080, 8081, 8082, 8083)  # in a network of the trial's own; elsewhere the worker finds free ones
 FAILURE_CODES = {"timeout": "timeout", "MISMATCH": "invalid"}
 
 
@@ -58,6 +58,7 @@ def job(
         "cores": server_cores,
         "address": case.address,
         "settings": case.settings,
+        "second": str(model / "second") if scenario.load and scenario.load.probes else None,
     }
 
 
@@ -131,6 +132,8 @@ def execute(
                 "headers": endpoint.headers,
                 "payloads": str(model / "payloads.npy"),
                 "golden": str(model / "golden.npy"),
+                "second": str(model / "second") if load.probes else None,
+                "offers": endpoint.offers if load.probes else {},
                 "loads": list(loads(scenario, seed)),
                 "ready_s": bounds.launch_s,
                 "idle_s": load.idle,
@@ -250,6 +253,8 @@ def client_row(client: Client, ending: Ending, scenario: Scenario) -> dict[str, 
         }
         closed = ending.phases.get("teardown", ending.gone_ns)
         row |= {"measure_ns": closed - client.ready["at_ns"], "teardown_ns": ending.gone_ns - closed}
+    if client.findings:
+        row["findings"] = json.dumps(client.findings)
     if client.bracket:
         row |= {
             "slo_quantile": client.bracket["quantile"],

@@ -62,6 +62,10 @@ def transport(url: str, request: str, response: str, headers: Mapping[str, str],
         from assay.grpc import Grpc
 
         return Grpc(parts.hostname, parts.port, parts.path.strip("/"), payloads)
+    if parts.scheme == "torchserve" and parts.hostname and parts.port:
+        from assay.grpc import TorchServe
+
+        return TorchServe(parts.hostname, parts.port, parts.path.strip("/"), Codec(request, response), payloads)
     raise TransportError(f"{url}: only http://host[:port]/path and grpc://host:port/model can be loaded")
 
 

@@ -11,7 +11,7 @@ import enum
 import json
 from typing import Any
 
-PROTOCOL = 2
+PROTOCOL = 3
 # A batch of 10,000 samples with 16-digit stamps and 20-digit values is 380 kB; ten times that is a flood.
 MAX_LINE = 4 * 2**20
 
@@ -91,6 +91,7 @@ class Endpoint:
     request: str  # the dialect's two halves
     response: str
     headers: dict[str, str]
+    offers: dict[str, Any]  # by probe: a URL, or {"declined": why}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

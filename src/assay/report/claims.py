@@ -70,16 +70,11 @@ def front_parts(tables: Sequence[Backed]) -> list[Part]:
     for word in ("contradicted", "confirmed"):
         cells = [(one.table, cell) for one in tables for cell in one.those(word)]
         if cells:
-            shown = Items([sentence(table, cell) for table, cell in cells])
-            many = len(cells) > MANY
-            parts += (
-                [Details(f"{word.capitalize()}: {len(cells)} cells", [shown])]
-                if many
-                else [
-                    Heading(word.capitalize(), 3),
-                    shown,
-                ]
-            )
+            listed = Items([sentence(table, cell) for table, cell in cells])
+            if len(cells) > MANY:
+                parts.append(Details(f"{word.capitalize()}: {len(cells)} cells", [listed]))
+            else:
+                parts += [Heading(word.capitalize(), 3), listed]
     return parts
 
 

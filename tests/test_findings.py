@@ -1,0 +1,122 @@
+"""What a server offers beside answers: each probe against a server that does, one that does not, and one that lies."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+import pytest
+
+from assay import client, findings
+from assay.findings import Finding, Subject
+from assay.transport import transport
+
+REQUEST, RESPONSE = '{"instances": $rows}', "predictions"
+PAYLOADS = numpy.arange(12, dtype=numpy.float32).reshape(4, 1, 3)
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Predicts row sums, or twice that on /second; counts its calls on /metrics, each as often as `counted` says."""
+
+    calls = 0
+    counted = 1
+    generous = False  # answers under any name
+
+    def do_POST(self) -> None:
+        rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
+        known = self.path in ("/model", "/second") or self.generous
+        factor = 2 if self.path == "/second" else 1
+        type(self).calls += self.counted
+        self.reply(200 if known else 404, json.dumps({"predictions": [factor * sum(row) for row in rows]}))
+
+    def do_GET(self) -> None:
+        self.reply(200, f'# HELP calls\nrequests_total{{route="x"}} {type(self).calls}\nup 1\n')
+
+    def reply(self, status: int, text: str) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(params=[{}])
+def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(findings, "SETTLE_S", 0.0)
+    kind = type("Kind", (Server,), {"calls": 0, **request.param})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def find(url: str, **offers: Any) -> list[Finding]:
+    sums = [payload.sum(axis=1).astype(float) for payload in PAYLOADS]
+    return findings.find(
+        Subject(
+            url=f"{url}/model",
+            offers=offers,
+            transport=transport(f"{url}/model", REQUEST, RESPONSE, {}, PAYLOADS),
+            reach=lambda place, payloads: transport(place, REQUEST, RESPONSE, {}, payloads),
+            right=client.right,
+            payloads=PAYLOADS,
+            golden=sums,
+            second=[2 * one for one in sums],
+        )
+    )
+
+
+def test_a_counter_that_rises_by_the_calls_made_is_found(url: str) -> None:
+    (found,) = find(url, metrics=f"{url}/metrics")
+
+    assert found.state == "passed"
+    assert 'requests_total{route="x"} rose by exactly 10' in found.said
+
+
+@pytest.mark.parametrize("url", [{"counted": 2}], indirect=True)
+def test_a_counter_that_counts_otherwise_fails(url: str) -> None:
+    assert find(url, metrics=f"{url}/metrics")[0].state == "failed"
+
+
+def test_two_models_answer_as_theirs_and_an_unknown_name_is_refused(url: str) -> None:
+    (found,) = find(url, second=f"{url}/second")
+
+    assert (found.state, found.said.split()[-1]) == ("passed", "404")
+
+
+@pytest.mark.parametrize("url", [{"generous": True}], indirect=True)
+def test_a_server_that_answers_under_any_name_fails(url: str) -> None:
+    assert "does not exist answered" in find(url, second=f"{url}/second")[0].said
+
+
+def test_the_first_model_in_the_place_of_the_second_fails(url: str) -> None:
+    assert find(url, second=f"{url}/model")[0].said == "4 of 8 predictions of the two models are not theirs"
+
+
+def test_what_a_tool_declines_is_none_and_tried_all_the_same(url: str) -> None:
+    grpc, metrics = find(url, grpc={"declined": "HTTP alone"}, metrics={"declined": "no page"})
+
+    assert grpc == Finding("grpc", "none", "HTTP alone")
+    assert metrics.state == "failed"  # there is a page after all
+
+
+def test_a_probe_that_cannot_reach_its_place_fails_with_the_cause(url: str) -> None:
+    (found,) = find(url, metrics="http://127.0.0.1:9/metrics")
+
+    assert found.state == "failed"
+    assert "refused" in found.said
+
+
+def test_torchserve_carries_the_bodies_of_its_rest_route() -> None:
+    one: Any = transport("torchserve://127.0.0.1:1/model", REQUEST, RESPONSE, {}, PAYLOADS)
+    sent = one.request.FromString(one.requests[0])
+
+    assert sent.model_name == "model"
+    assert json.loads(sent.input["data"]) == {"instances": [[0.0, 1.0, 2.0]]}
+    answer = one.response(prediction=b'{"predictions": [3.0]}').SerializeToString()
+    assert one.decode(answer).tolist() == [3.0]
