@@ -1,8 +1,8 @@
 """The command line: a pipeline of small functions, one a command. Heavy modules are imported by what needs them.
 
-Exit codes: 0 done; 1 a trial that can run here was not ok (smoke, try), figures that differ (reproduce) or a regression
-that was confirmed or could not be judged (watch); 2 usage, scenario or tool file;
-3 stored files; 130 interrupted.
+Exit codes: 0 done; 1 a trial that can run here was not ok (smoke, try), figures that differ (reproduce), a regression
+that was confirmed or could not be judged (watch), or evidence that no longer stands (decide --check); 2 usage,
+a scenario, a tool's file or a published table; 3 stored files; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -92,6 +92,10 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("runs", nargs="*", metavar="RUN", help="default: each scenario's newest")
     export.add_argument("--format", choices=FORMATS, required=True)
     export.add_argument("--output", type=Path, help="file to write; default: standard output")
+
+    decide = commands.add_parser("decide", help="write decision records, or check that their evidence still stands")
+    decide.add_argument("components", nargs="*", metavar="COMPONENT", help="such as training; default: all")
+    decide.add_argument("--check", action="store_true", help="exit with 1 where evidence flipped or expired")
 
     listing = commands.add_parser("list", help="list tools, scenarios or runs")
     listing.add_argument("what", choices=("tools", "scenarios", "runs"))
@@ -322,6 +326,23 @@ def command_export(options: argparse.Namespace, argv: list[str]) -> int:
     return 0
 
 
+def command_decide(options: argparse.Namespace, argv: list[str]) -> int:
+    import datetime
+
+    from assay import decision
+    from assay.report.gathered import gather
+
+    place, today = layout(), datetime.datetime.now(datetime.UTC).date()
+    tables, folder = gather([], place).tables, place.root / "decisions"
+    if options.check:
+        changes = decision.check(tables, options.components, folder, today)
+        print("\n".join(changes) or "the evidence stands as it was recorded")
+        return int(bool(changes))
+    for path in decision.write(tables, options.components, folder, today):
+        print(path.relative_to(place.root))
+    return 0
+
+
 def command_list(options: argparse.Namespace, argv: list[str]) -> int:
     from assay import scenario, store, tool
 
@@ -404,6 +425,7 @@ COMMANDS = {
     "watch": command_watch,
     "history": command_history,
     "export": command_export,
+    "decide": command_decide,
     "list": command_list,
     "doctor": command_doctor,
     "try": command_try,

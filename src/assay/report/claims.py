@@ -10,7 +10,7 @@ from assay.backing import BADGES, Backed
 from assay.backing import Cell as Judged
 from assay.claims import Status
 from assay.claims import Table as Published
-from assay.report.document import Cell, Code, Details, Heading, Items, Matrix, Paragraph, Part, Table
+from assay.report.document import Cell, Code, Details, Heading, Items, Matrix, Page, Paragraph, Part, Table
 
 MANY = 12  # sentences on the index, before they are folded
 MEANINGS = {
@@ -38,7 +38,7 @@ def anchor(row: str, column: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{row} {column}".lower()).strip("-")
 
 
-def front_parts(tables: Sequence[Backed]) -> list[Part]:
+def front_parts(tables: Sequence[Backed], records: Sequence[Page] = ()) -> list[Part]:
     """What the published tables come to: counts, contradictions, and how to check."""
     if not tables:
         return []
@@ -75,6 +75,9 @@ def front_parts(tables: Sequence[Backed]) -> list[Part]:
                 parts.append(Details(f"{word.capitalize()}: {len(cells)} cells", [listed]))
             else:
                 parts += [Heading(word.capitalize(), 3), listed]
+    if records:
+        links = ", ".join(f"[{page.title.removeprefix('Decision: ')}]({page.path})" for page in records)
+        parts.append(Paragraph(f"Decision records, which people finish: {links}. Weighed: [ranking](ranking.html)."))
     return parts
 
 

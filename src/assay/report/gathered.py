@@ -1,0 +1,94 @@
+"""Everything that a report is made of, read once: questions with their answers, environments, the published tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from assay import backing, claims, measured, ranking, served, store, tool
+from assay.backing import Backed
+from assay.errors import UsageError
+from assay.journal import Journal
+from assay.measured import Question
+from assay.ranking import Ranking
+from assay.report.answer import Answer, answer
+from assay.report.ranking import values_of
+from assay.selection import Layout
+from assay.served import Served
+from assay.tool import Tool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gathered:
+    runs: list[str]
+    questions: list[Question]
+    answers: list[Answer]  # of those that train or infer, one a device
+    offered: list[Served]
+    traces: dict[str, dict[tuple[str, str], list[tuple[float, float]]]]  # quality over time, by scenario
+    environments: list[dict[str, Any]]
+    tools: dict[str, Tool]
+    tables: list[Backed]
+    rankings: dict[str, Ranking]  # by the table's title
+    going_on: bool  # read from a journal: the run has not ended
+    faults: list[str]  # what in results was skipped
+
+    @property
+    def day(self) -> datetime.date:
+        """Of the newest run: the report's own date, so that the same files give the same bytes."""
+        return datetime.date.fromisoformat(max(question.run["started_utc"] for question in self.questions)[:10])
+
+
+def gather(runs: Sequence[str], layout: Layout) -> Gathered:
+    """Of the runs, by default each scenario's newest. One that is not sealed yet is read from its journal.
+
+    Raises UsageError where there is nothing to show.
+    """
+    archive = store.survey(layout.results)
+    unsealed = [run for run in runs if run not in archive.runs]
+    if len(unsealed) > 1:
+        raise UsageError(f"no run {', '.join(unsealed)} in {layout.results}; see assay list runs")
+    journal = Journal.find(layout.runs, unsealed[0]) if unsealed else None
+    with store.query(archive, journal) as connection:
+        chosen = list(runs) or measured.newest(connection)
+        questions = measured.questions(connection, chosen)
+        if not questions:
+            raise UsageError(f"{layout.results}: no runs to report; measure first: assay run --profile smoke")
+        offered = [served.served(connection, question) for question in questions if question.serves]
+        traces = {
+            question.name: measured.quality_traces(connection, question)
+            for question in questions
+            if not question.serves
+        }
+        environments = measured.environments(connection, chosen)
+    answers = [answer(question, device) for question in questions if not question.serves for device in question.devices]
+    tools = tool.find([layout.root / "benchmarks/tools"], layout.root)
+    known = backing.Known(
+        questions={one.name: one for one in questions},
+        # CPU comes last, and stays: a table makes no difference between devices.
+        answers={one.question.name: one for one in sorted(answers, key=lambda one: one.device, reverse=True)},
+        installed=backing.installed(environments),
+        tools=tools,
+    )
+    scenarios = layout.root / "scenarios"
+    tables = [backing.back(table, known) for table in claims.load_all(scenarios)]
+    servers = {one.question.name: one for one in offered}
+    rankings = {
+        one.table.title: ranking.judge(moscow, one, lambda figure: values_of(figure, known.questions, servers))
+        for one in tables
+        if (moscow := ranking.load(scenarios / one.table.component / "moscow.toml"))
+    }
+    return Gathered(
+        runs=chosen,
+        questions=questions,
+        answers=answers,
+        offered=offered,
+        traces=traces,
+        environments=environments,
+        tools=tools,
+        tables=tables,
+        rankings=rankings,
+        going_on=journal is not None,
+        faults=archive.faults,
+    )
