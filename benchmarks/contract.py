@@ -33,6 +33,8 @@ __all__ = [
     "Inference",
     "Inferrer",
     "Prepare",
+    "Prober",
+    "Probing",
     "RankLog",
     "Server",
     "Serving",
@@ -350,6 +352,25 @@ class Inferrer(Protocol):
         A pass reads `job.source` and writes parquet files with the columns `row` and `y` (list of float32) into
         the folder it is given, every row once, in any order.
         """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Probing:
+    """What a tool that is asked, and neither trains nor serves, is given."""
+
+    scratch: str  # folder of this trial, with a short path; gone after it
+    seed: int
+    host: str  # the address to bind, for tools that start a server of their own
+    ports: tuple[int, ...]  # free ones
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # of this tool or variant
+
+
+class Prober(Protocol):
+    """A tool with the capability `probe`."""
+
+    def probe(self, job: Probing) -> AbstractContextManager[Mapping[str, Any]]:
+        """Give the subjects of `benchmarks.probes` that the tool has, by name: objects, or Declined."""
         ...
 
 

@@ -1,8 +1,8 @@
 """One request in on stdin, a stream of records out on a descriptor of its own: the inside end of the wire.
 
 Started by the engine as `python -m benchmarks.worker FD`. Standard output and error stay free for the tool.
-A request names what to do: `train`, `serve` or `infer` (a trial; `exposed` says why it must share the host's network,
-empty: it gets one of its own where the kernel allows it), `reference` (the trace that training is checked
+A request names what to do: `train`, `serve`, `infer` or `probe` (a trial; `exposed` says why it must share the host's
+network, empty: it gets one of its own where the kernel allows it), `reference` (the trace that training is checked
 against), `inputs` and `model` (the files that tools are given). A second line on stdin ends a server in its own
 way; end of file means stop at once.
 """
@@ -14,6 +14,7 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -23,11 +24,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import contract, inputs, isolation, loop
+from benchmarks import contract, inputs, isolation, loop, probes
 
 PROTOCOL = 3
 BATCH = 10_000  # samples a record: lines stay short enough to parse without a stall
 TRACEBACK_LINES = 30
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+LONGEST = 500  # letters of what is said of a failed probe
 TICK_S = 0.2  # how late the end of a server may be noticed
 stop_asked = threading.Event()
 
@@ -181,6 +184,30 @@ class ServerEnded(Exception):
     """It was asked to serve until told otherwise."""
 
 
+def probe(request: dict[str, Any], wire: Wire) -> None:
+    """Run a trial: ask a tool everything that it has a subject for."""
+    job = contract.Probing(**{**request["job"], "ports": tuple(request["job"]["ports"])})
+    tool: contract.Prober = importlib.import_module(request["module"])
+    wire.phase("launch")
+    with tool.probe(job) as subjects:
+        wire.phase("measure")
+        for name, subject in subjects.items():
+            found: Any
+            if isinstance(subject, contract.Declined):
+                found = [probes.Finding(name, "none", subject.said)]
+            else:
+                found = probes.CHECKS[name](subject, job)
+            try:
+                for one in found:
+                    wire.send("finding", **dataclasses.asdict(one))
+            except Exception as error:
+                # One subject's fault says nothing of the others.
+                traceback.print_exc()
+                said = COLOURS.sub("", f"{type(error).__name__}: {error}")
+                wire.send("finding", name=name, state="failed", said=said[:LONGEST])
+        wire.phase("teardown")
+
+
 def make_model(request: dict[str, Any], wire: Wire) -> None:
     """Train the model that servers serve; send the digests of its files."""
     from benchmarks import model
@@ -201,6 +228,7 @@ ACTIONS: dict[str, Callable[[dict[str, Any], Wire], None]] = {
     "train": train,
     "serve": serve,
     "infer": infer,
+    "probe": probe,
     "model": make_model,
     "reference": reference,
     "inputs": make_inputs,

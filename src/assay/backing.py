@@ -134,7 +134,8 @@ def judge(published: str, rule: Rule, column: Column, known: Known) -> Found:
         return Found("judgement", "People's opinion, kept as it was published.")
     if rule.fact:
         return fact(published, rule, column, known)
-    if column.tool is None:
+    asked = rule.speedup or rule.trials or rule.probe
+    if column.tool is None or (column.reason and not asked):
         said = column.blocked or column.reason or "no file of benchmarks/tools measures it"
         remedy = f" To attach it: {column.attach}." if column.attach else ""
         badge = "blocked" if column.blocked else "not measurable" if column.reason else "not measured"
@@ -268,6 +269,7 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
         )
     common["trials"] = tuple(trial for trial, _ in findings)
     states = {one["state"] for _, one in findings}
+    badge = "fact" if rule.kind == "fact" else "live"
     said = findings[-1][1]["said"]
     text = f"{said} ({len(findings)} of {len(findings)} times)"
     if len(states) > 1:
@@ -276,9 +278,9 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
         return Found("unclear", f"{said} (n = {len(findings)}; {LEAST_PROOFS} are asked for)", "unclear", **common)
     match states.pop():
         case "passed":
-            return Found("live", text, verdict(published, True), **common)
+            return Found(badge, text, verdict(published, True), **common)
         case "none":  # the tool itself offers no such thing: a finding, not an error
-            return Found("live", text, verdict(published, False), **common)
+            return Found(badge, text, verdict(published, False), **common)
         case _:
             return Found("failed", text, **common)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from assay.store import Archive
 
 FORMATS = ("pytest-benchmark", "github")  # as assay.export.FORMATS
-CAPABILITIES = ("train", "serve", "infer")  # as assay.tool.CAPABILITIES
+CAPABILITIES = ("train", "serve", "infer", "probe")  # as assay.tool.CAPABILITIES
 PROFILES = ("smoke", "quick", "standard", "full")  # as assay.plan.PROFILES; importing it here would cost --help
 
 

@@ -91,6 +91,10 @@ class Question:
         return bool(self.text["capability"] == "serve")
 
     @property
+    def probes(self) -> bool:
+        return bool(self.text["capability"] == "probe")
+
+    @property
     def devices(self) -> list[str]:
         return sorted({case.device for case in self.cases})
 

@@ -18,6 +18,7 @@ from assay import (
     inference,
     inputs,
     machine,
+    probing,
     reference,
     runner,
     sequential,
@@ -212,6 +213,8 @@ class Run:
     def make_inputs(self) -> None:
         run, say = self.journal.run, self.progress.say
         for one in self.prepared.scenarios:
+            if one.capability == "probe":
+                continue
             self.inputs[one.name] = given = inputs.make(one, self.layout, run, say)
             if one.capability == "train":
                 continue
@@ -277,7 +280,9 @@ class Run:
             built = self.environments[one.case.tool]
             base = trial.base_row(one, number, built.digest if built.python else None, self.journal.run)
             return base | {"outcome": reason[0], "phase": "environment", "error": reason[1]}, []
-        gate = self.options.profile != "smoke"
+        # What is asked once is right or wrong, however busy the machine is.
+        timed = self.scenarios[one.case.scenario].capability != "probe"
+        gate = timed and self.options.profile != "smoke"
         before = (self.probe or machine.probe()) if gate else None
         measured, loads = self.measure(one, number, file)
         if before:
@@ -298,6 +303,8 @@ class Run:
             return "unsupported", f"{tool.title} is measured on {', '.join(tool.devices)} only"
         if case.device == "cuda" and not self.cuda:
             return "unsupported", "this machine has no CUDA device (nvidia-smi lists none)"
+        if self.scenarios[case.scenario].capability == "probe":
+            return None
         trains = self.scenarios[case.scenario].capability == "train"
         found = self.reference(one) if trains else self.models[case.scenario]
         if isinstance(found, str):
@@ -308,6 +315,21 @@ class Run:
         case, question = one.case, self.scenarios[one.case.scenario]
         tool, built = self.prepared.tools[case.tool], self.environments[case.tool]
         log = self.journal.folder / "logs" / f"{number}.log"
+        if question.capability == "probe":
+            row = probing.execute(
+                one,
+                number,
+                question,
+                tool,
+                built,
+                self.layout.root,
+                self.journal.run,
+                file,
+                log,
+                self.progress.phase,
+                self.echo,
+            )
+            return row, []
         given = self.inputs[case.scenario]
         model = self.models.get(case.scenario)
         if isinstance(model, Inputs) and question.infer:

@@ -155,7 +155,7 @@ class Scenario(Model):
     """A question: one workload, a matrix of cases, and how they are measured and checked.
 
     Training needs `optimizer` and a batch; serving needs `load`, and `workers` are replicas of the model; batch
-    inference needs `infer`.
+    inference needs `infer`; a scenario of probes needs none of them, and no workload.
     """
 
     name: str  # the file's stem
@@ -165,8 +165,8 @@ class Scenario(Model):
     shows_not: str = ""  # what a reader must not conclude from it
     # Those in which it runs without being named.
     profiles: list[Literal["smoke", "quick", "standard", "full"]] = ["smoke", "quick", "standard", "full"]
-    capability: Literal["train", "serve", "infer"]
-    workload: str
+    capability: Literal["train", "serve", "infer", "probe"]
+    workload: str = ""
     seed: int = Field(default=1, ge=0)
     batch: PositiveInt | None = None  # rows of the global batch: strong scaling
     batch_per_worker: PositiveInt | None = None  # weak scaling
@@ -191,6 +191,8 @@ class Scenario(Model):
             return self.load.rows
         if self.infer:
             return self.infer.batch
+        if self.capability == "probe":
+            return 0
         return self.batch or (self.batch_per_worker or 0) * workers
 
     @property
@@ -246,6 +248,8 @@ def cross_faults(scenario: Scenario) -> list[tuple[str, str]]:
         ]
     if scenario.load and scenario.load.slo and scenario.load.slo.start > scenario.load.slo.ceiling:
         faults.append(("load.slo.start", "is above load.slo.ceiling"))
+    if (scenario.capability == "probe") == bool(scenario.workload):
+        faults.append(("workload", "say which; only a scenario of probes has none"))
     if scenario.capability != "train":
         return faults + common_faults(scenario)
     if (scenario.batch is None) == (scenario.batch_per_worker is None):
@@ -288,7 +292,7 @@ def workload_faults(document: dict[str, Any], workloads: Path) -> list[tuple[str
     """Unknown workloads and options; the known ones are read from the workload's file as text."""
     known = {path.stem.replace("_", "-"): path for path in workloads.glob("*.py") if "OPTIONS" in path.read_text()}
     name, options = document.get("workload"), document.get("options", {})
-    if not isinstance(name, str) or not isinstance(options, dict):
+    if not isinstance(name, str) or not name or not isinstance(options, dict):
         return []  # reported by the model
     if name not in known:
         return [("workload", f"{name!r} is none of {', '.join(sorted(known))}")]

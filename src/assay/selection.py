@@ -128,7 +128,9 @@ def prepare(options: Options, layout: Layout) -> Prepared:
     trials = plan.plan(chosen, found, seed)
     if options.case:
         trials = [one for one in trials if one.case.name == options.case]
-    used = {one.case.tool for one in trials} | {one.measure.baseline or REFERENCE_TOOL for one in chosen}
+    used = {one.case.tool for one in trials} | {
+        one.measure.baseline or REFERENCE_TOOL for one in chosen if one.capability != "probe"
+    }
     if missing := used - found.keys():
         raise UsageError(
             f"no tool {', '.join(sorted(missing))} in {', '.join(options.tool_folders)}; references need it"

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 from assay.errors import ToolError, UsageError
 
-CAPABILITIES = ("train", "serve", "infer")
+CAPABILITIES = ("train", "serve", "infer", "probe")
 DEVICES = ("cpu", "cuda")
 LISTS = ("devices", "needs", "settings")  # of [tool.assay]
 

@@ -95,6 +95,15 @@ class Endpoint:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """See `benchmarks.probes.Finding`."""
+
+    name: str
+    state: str
+    said: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Done:
     at_ns: int
 
@@ -111,7 +120,7 @@ class Failed:
     traceback: str
 
 
-Record = Hello | Network | Phase | Digests | Pilot | Endpoint | Rank | Samples | Done | Unsupported | Failed
+Record = Hello | Network | Phase | Digests | Pilot | Endpoint | Finding | Rank | Samples | Done | Unsupported | Failed
 
 RECORDS: dict[str, type[Record]] = {
     "hello": Hello,
@@ -120,6 +129,7 @@ RECORDS: dict[str, type[Record]] = {
     "digests": Digests,
     "pilot": Pilot,
     "endpoint": Endpoint,
+    "finding": Finding,
     "rank": Rank,
     "samples": Samples,
     "done": Done,
@@ -127,11 +137,12 @@ RECORDS: dict[str, type[Record]] = {
     "failed": Failed,
 }
 
+WORK = ("phase", "digests", "pilot", "endpoint", "finding", "rank", "samples")
 TRANSITIONS: dict[tuple[State, str], State] = {
     (State.START, "hello"): State.READY,
     (State.READY, "network"): State.READY,
     (State.READY, "phase"): State.WORKING,
-    **{(State.WORKING, kind): State.WORKING for kind in ("phase", "digests", "pilot", "endpoint", "rank", "samples")},
+    **{(State.WORKING, kind): State.WORKING for kind in WORK},
     **{(state, kind): State.ENDED for state in (State.READY, State.WORKING) for kind in ("unsupported", "failed")},
     (State.WORKING, "done"): State.ENDED,
 }

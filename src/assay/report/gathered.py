@@ -59,10 +59,15 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
         traces = {
             question.name: measured.quality_traces(connection, question)
             for question in questions
-            if not question.serves
+            if not question.serves and not question.probes
         }
         environments = measured.environments(connection, chosen)
-    answers = [answer(question, device) for question in questions if not question.serves for device in question.devices]
+    answers = [
+        answer(question, device)
+        for question in questions
+        if not question.serves and not question.probes
+        for device in question.devices
+    ]
     tools = tool.find([layout.root / "benchmarks/tools"], layout.root)
     known = backing.Known(
         questions={one.name: one for one in questions},

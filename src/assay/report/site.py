@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.errors import UsageError
 from assay.journal import write_whole
 from assay.report import claims as claimed
-from assay.report import decisions
+from assay.report import decisions, probed
 from assay.report import tools as tool_pages
 from assay.report.answer import summary
 from assay.report.document import Page, render_html
@@ -62,6 +62,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     records = decisions.pages(layout.root / "decisions")
     index = claimed.front_parts(tables, records) + index_parts(answers, drawn, found.going_on)
     index += [part for one in found.offered for part in served_pages.index_parts(one, drawn[id(one)])]
+    index += [part for one in questions if one.probes for part in probed.index_parts(one)]
     pages = [
         Page("index.html", "Answers", index),
         *(Page(claimed.path(one.table), one.table.title, claimed.table_parts(one, found.day)) for one in tables),
@@ -73,7 +74,14 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
                 listed=False,
             )
             for question in questions
-            if not question.serves
+            if not question.serves and not question.probes
+        ),
+        *(
+            Page(
+                f"scenarios/{question.name}.html", question.text["title"], probed.scenario_parts(question), listed=False
+            )
+            for question in questions
+            if question.probes
         ),
         *(
             Page(
@@ -108,7 +116,8 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(render_html(page, pages), encoding="utf-8")
     save([figure for figures in drawn.values() for figure in figures.values()], partial / "figures")
-    sections = [part for one in found.offered for part in served_pages.markdown_parts(one, drawn[id(one)])]
+    sections = [part for one in questions if one.probes for part in probed.index_parts(one)]
+    sections += [part for one in found.offered for part in served_pages.markdown_parts(one, drawn[id(one)])]
     write_whole(partial / "REPORT.md", markdown(answers, drawn, sections, questions, found.going_on).encode())
     everything = summary(answers) + [served_answer.summary(one) for one in found.offered]
     write_whole(partial / "summary.json", json.dumps(everything, indent=1, sort_keys=True).encode())

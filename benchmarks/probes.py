@@ -1,0 +1,249 @@
+"""What tools that neither train nor serve are asked: our work and our checks, over the verbs that a tool's file gives.
+
+A tool's `probe(job)` gives subjects by name; each subject below is a Protocol, and what it is asked stands under it. A
+verb that a tool does not have is `Declined`, in the tool's own words; None is not asked. Values are drawn from the
+job's seed, so that an answer cannot be known beforehand, and every check has a control that must fail.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmarks.contract import Declined, Probing
+
+RUNS, STEPS, METRICS, PARAMETERS = 5, 100, 10, 20
+BYTES = 1_000_000  # of an artefact, a version of a model, or what one task hands to the next
+TOLERANCE = 1e-12  # of a stored float: some databases keep fewer digits of a double
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """`passed`, `failed` (tried, and wrong), or `none` (the tool has no such thing, or refuses in its own words)."""
+
+    name: str
+    state: str
+    said: str
+
+
+Series = Mapping[str, list[float]]  # metric to its values, step by step
+
+
+class Tracker(Protocol):
+    """Experiments, as the tool's own API stores and finds them."""
+
+    def log(self, name: str, parameters: Mapping[str, str], series: Series, artefact: Path) -> str:
+        """Store a run whole; returns its id."""
+        ...
+
+    def read(self, run: str) -> tuple[Mapping[str, str], Series, bytes]:
+        """What was stored. Raises where there is no such run."""
+        ...
+
+    search: Callable[[str, float], set[str]] | Declined | None  # ids of runs whose last value of a metric is larger
+    delete: Callable[[str], None] | Declined | None
+
+
+class Registry(Protocol):
+    """Versions of a model by name."""
+
+    def put(self, name: str, file: Path) -> str:
+        """Register a file as a new version; returns the version."""
+        ...
+
+    def get(self, name: str, version: str) -> bytes:
+        """The bytes of a version. Raises where there is none."""
+        ...
+
+    assign: Callable[[str, str, str], None] | Declined  # name, stage or alias, version
+    assigned: Callable[[str, str], bytes] | Declined  # the bytes behind a name's stage or alias
+
+
+class Versions(Protocol):
+    """States of a data set."""
+
+    def keep(self, content: bytes) -> str:
+        """Store a state; returns its id."""
+        ...
+
+    def fetch(self, state: str) -> bytes:
+        """The bytes of a state."""
+        ...
+
+
+class Lineage(Protocol):
+    """From a registered model to the run that made it."""
+
+    def made(self, file: Path) -> tuple[str, str]:
+        """Register a file from within a run; returns the run's id and the version."""
+        ...
+
+    def origin(self, version: str) -> str:
+        """The id of the run that made a version; empty where none did."""
+        ...
+
+    def alone(self, file: Path) -> str:
+        """Register a file that no run made; returns the version."""
+        ...
+
+
+class Orchestrator(Protocol):
+    """A pipeline of two tasks, run by the tool's own local executor."""
+
+    def flow(self, content: bytes) -> tuple[str, int, int]:
+        """One task hands `content` on, the next hashes it; returns its sha256 and the process ids of both."""
+        ...
+
+    retry: Callable[[Path], None] | Declined | None  # a task appends a line to the file and fails the first time
+
+
+def track(one: Tracker, job: Probing) -> Iterator[Finding]:
+    """A workload of five runs, read back whole; then found by a metric, then deleted."""
+    draw = random.Random(job.seed)
+    artefact = Path(job.scratch, "artefact.bin")
+    artefact.write_bytes(draw.randbytes(BYTES))
+    logged = {}
+    for number in range(RUNS):
+        parameters = {f"p{index}": str(draw.random()) for index in range(PARAMETERS)}
+        series = {f"m{index}": [draw.random() for _ in range(STEPS)] for index in range(METRICS)}
+        series["m0"][-1] = float(number)
+        logged[one.log(f"run {number}", parameters, series, artefact)] = parameters, series
+    wrong = [
+        f"{run}: {fault}"
+        for run, (parameters, series) in logged.items()
+        if (fault := unlike(one.read(run), parameters, series, artefact))
+    ]
+    said = f"{RUNS} runs with {STEPS} steps of {METRICS} metrics, {PARAMETERS} parameters and an artefact"
+    yield Finding("track", "failed" if wrong else "passed", f"{said}: {wrong[0] if wrong else 'read back equal'}")
+    ids = list(logged)
+    if isinstance(one.search, Declined):
+        yield Finding("search", "none", one.search.said)
+    elif one.search:
+        found, none = one.search("m0", 2.5), one.search("m0", float(RUNS))
+        right = found == set(ids[3:]) and not none
+        yield Finding("search", "passed" if right else "failed", f"a filter on a metric found {len(found)} runs of 2")
+    if isinstance(one.delete, Declined):
+        yield Finding("api", "none", one.delete.said)
+    elif one.delete:
+        one.delete(ids[0])
+        searched = callable(one.search)
+        gone = ids[0] not in one.search("m0", -1.0) if callable(one.search) else refuses(one.read, ids[0])
+        verbs = "created, read, found and deleted" if searched else "created, read and deleted"
+        yield Finding("api", "passed" if gone else "failed", f"runs were {verbs} by its library")
+
+
+def unlike(
+    found: tuple[Mapping[str, str], Series, bytes], parameters: Mapping[str, str], series: Series, artefact: Path
+) -> str:
+    """What differs between a stored run and what was logged; empty where nothing does."""
+    stored, values, content = found
+    if dict(stored) != dict(parameters):
+        return "parameters differ"
+    if values.keys() != series.keys():
+        return f"metrics {sorted(values)}"
+    for name, expected in series.items():
+        if len(values[name]) != len(expected):
+            return f"{name}: {len(values[name])} of {len(expected)} steps"
+        if not all(math.isclose(a, b, abs_tol=TOLERANCE) for a, b in zip(values[name], expected, strict=True)):
+            return f"{name}: other values"
+    return "" if content == artefact.read_bytes() else "the artefact differs"
+
+
+def register(one: Registry, job: Probing) -> Iterator[Finding]:
+    """Two versions by number, then a stage that moves from one to the other."""
+    draw = random.Random(job.seed + 1)
+    contents = [draw.randbytes(BYTES) for _ in range(2)]
+    versions = []
+    for number, content in enumerate(contents):
+        file = Path(job.scratch, f"model-{number}.bin")
+        file.write_bytes(content)
+        versions.append(one.put("net", file))
+    equal = [one.get("net", version) == content for version, content in zip(versions, contents, strict=True)]
+    control = refuses(one.get, "net", "no-such-version")
+    right = all(equal) and control
+    said = f"two versions of {BYTES:,} bytes came back equal, an unknown one is an error"
+    yield Finding("register", "passed" if right else "failed", said if right else f"equal: {equal}, control: {control}")
+    if isinstance(one.assign, Declined) or isinstance(one.assigned, Declined):
+        said = one.assign.said if isinstance(one.assign, Declined) else str(one.assigned)
+        yield Finding("stage", "none", said)
+        yield Finding("promote", "none", said)
+        return
+    one.assign("net", "staging", versions[0])
+    staged = one.assigned("net", "staging") == contents[0]
+    yield Finding("stage", "passed" if staged else "failed", "a stage, or alias, gives the bytes of its version")
+    one.assign("net", "production", versions[0])
+    before = one.assigned("net", "production")
+    one.assign("net", "production", versions[1])
+    after = one.assigned("net", "production")
+    right = before == contents[0] and after == contents[1]
+    yield Finding("promote", "passed" if right else "failed", "moved to another version, it gives the new bytes alone")
+
+
+def version(one: Versions, job: Probing) -> Iterator[Finding]:
+    """Two states of a data set, each fetched after the other was the newest."""
+    draw = random.Random(job.seed + 2)
+    contents = [draw.randbytes(BYTES) for _ in range(2)]
+    states = [one.keep(content) for content in contents]
+    right = [one.fetch(state) == content for state, content in zip(states, contents, strict=True)]
+    said = f"two states of {BYTES:,} bytes by their ids: {sum(right)} equal"
+    yield Finding("version", "passed" if all(right) else "failed", said)
+
+
+def lineage(one: Lineage, job: Probing) -> Iterator[Finding]:
+    """A version leads to its run; one that no run made leads to none."""
+    file = Path(job.scratch, "made.bin")
+    file.write_bytes(random.Random(job.seed + 3).randbytes(1000))
+    run, made = one.made(file)
+    origin, other = one.origin(made), one.origin(one.alone(file))
+    right = origin == run and not other
+    said = f"a version leads to its run, and one that no run made to {other or 'none'}"
+    yield Finding("lineage", "passed" if right else "failed", said)
+
+
+def orchestrate(one: Orchestrator, job: Probing) -> Iterator[Finding]:
+    """Data from one task to the next; a task that fails once and is tried again."""
+    content = random.Random(job.seed + 4).randbytes(BYTES)
+    digest, first, second = one.flow(content)
+    right = digest == hashlib.sha256(content).hexdigest()
+    where = "in one process" if first == second else "each in a process of its own"
+    said = f"{BYTES:,} bytes from one task to the next, {where}: {'equal' if right else 'not equal'}"
+    yield Finding("flow", "passed" if right else "failed", said)
+    if isinstance(one.retry, Declined):
+        yield Finding("retry", "none", one.retry.said)
+    if not callable(one.retry):
+        return
+    attempts = Path(job.scratch, "attempts.txt")
+    ended = "" if not refuses(one.retry, attempts) else ", and the pipeline failed"
+    count = len(attempts.read_text().splitlines())
+    right = count == 2 and not ended
+    yield Finding("retry", "passed" if right else "failed", f"a task that failed once ran {count} times{ended}")
+
+
+def operations(one: Mapping[str, tuple[str, bool]], job: Probing) -> Iterator[Finding]:
+    """What a vendor's installed client offers: it shows that an operation exists, never how well it works."""
+    for name, (operation, there) in one.items():
+        yield Finding(name, "passed" if there else "none", f"{operation} {'exists' if there else 'does not exist'}")
+
+
+def refuses(call: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether the call raises: the control of a lookup. What it raises is the tool's own."""
+    try:
+        call(*arguments)
+    except Exception:
+        return True
+    return False
+
+
+CHECKS: dict[str, Callable[[Any, Probing], Iterator[Finding]]] = {
+    "track": track,
+    "register": register,
+    "version": version,
+    "lineage": lineage,
+    "orchestrate": orchestrate,
+    "operations": operations,
+}

@@ -1,0 +1,72 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["kfp==2.17.3"]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "Kubeflow Pipelines"
+# homepage = "https://www.kubeflow.org/docs/components/pipelines"
+# devices = ["cpu"]
+# ///
+"""Kubeflow Pipelines: components run locally by the SDK's SubprocessRunner; the cluster's backend is not measured."""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp import dsl, local
+
+from benchmarks.contract import Probing
+
+
+# Without a network in a trial, a component cannot install the SDK first.
+@dsl.component(install_kfp_package=False)
+def give(path: str, content: dsl.Output[dsl.Artifact]) -> int:
+    import os
+    import pathlib
+
+    pathlib.Path(content.path).write_bytes(pathlib.Path(path).read_bytes())
+    return os.getpid()
+
+
+@dsl.component(install_kfp_package=False)
+def take(content: dsl.Input[dsl.Artifact], first: int) -> list:  # type: ignore[type-arg]  # KFP knows the bare type
+    import hashlib
+    import os
+    import pathlib
+
+    return [hashlib.sha256(pathlib.Path(content.path).read_bytes()).hexdigest(), first, os.getpid()]
+
+
+@dsl.pipeline
+def pipeline(path: str) -> list:  # type: ignore[type-arg]
+    given = give(path=path)
+    return take(content=given.outputs["content"], first=given.outputs["Output"]).output
+
+
+class Local:
+    retry = None  # `set_retry` is for the backend
+
+    def __init__(self, scratch: str) -> None:
+        self.content = Path(scratch, "content.bin")
+        local.init(
+            runner=local.SubprocessRunner(use_venv=False), pipeline_root=f"{scratch}/outputs", raise_on_error=True
+        )
+
+    def flow(self, content: bytes) -> tuple[str, int, int]:
+        self.content.write_bytes(content)
+        digest, first, second = pipeline(path=str(self.content)).output
+        return str(digest), int(first), int(second)
+
+
+@contextlib.contextmanager
+def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    assert shutil.which("python3")
+    yield {"orchestrate": Local(job.scratch)}

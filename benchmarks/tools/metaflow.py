@@ -1,0 +1,93 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["metaflow==2.19.39"]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+#
+# [tool.assay]
+# title = "Metaflow"
+# homepage = "https://metaflow.org"
+# devices = ["cpu"]
+# ///
+"""Metaflow: flows as its command line runs them, a process a step, artefacts in a local store."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contract import Probing
+
+FLOW = """\
+import hashlib, json, os, pathlib
+from metaflow import FlowSpec, step
+
+
+class PassFlow(FlowSpec):
+    @step
+    def start(self):
+        self.content, self.first = pathlib.Path("content.bin").read_bytes(), os.getpid()
+        self.next(self.end)
+
+    @step
+    def end(self):
+        found = hashlib.sha256(self.content).hexdigest(), self.first, os.getpid()
+        pathlib.Path("found.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    PassFlow()
+"""
+RETRY = """\
+import os, pathlib
+from metaflow import FlowSpec, retry, step
+
+
+class RetryFlow(FlowSpec):
+    @retry(times=1, minutes_between_retries=0)
+    @step
+    def start(self):
+        attempts = pathlib.Path(os.environ["ASSAY_ATTEMPTS"])
+        with attempts.open("a") as file:
+            file.write("attempt\\n")
+        if len(attempts.read_text().splitlines()) == 1:
+            raise RuntimeError("the first attempt fails")
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    RetryFlow()
+"""
+
+
+class Local:
+    def __init__(self, scratch: str) -> None:
+        self.folder = Path(scratch)
+
+    def run(self, name: str, text: str, **variables: str) -> None:
+        (self.folder / name).write_text(text)
+        environment = {**os.environ, "USERNAME": "assay", "METAFLOW_USER": "assay", **variables}
+        subprocess.run([sys.executable, name, "--no-pylint", "run"], cwd=self.folder, env=environment, check=True)
+
+    def flow(self, content: bytes) -> tuple[str, int, int]:
+        (self.folder / "content.bin").write_bytes(content)
+        self.run("pass_flow.py", FLOW)
+        digest, first, second = json.loads((self.folder / "found.json").read_text())
+        return digest, first, second
+
+    def retry(self, attempts: Path) -> None:
+        self.run("retry_flow.py", RETRY, ASSAY_ATTEMPTS=str(attempts))
+
+
+@contextlib.contextmanager
+def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    yield {"orchestrate": Local(job.scratch)}

@@ -1,0 +1,71 @@
+"""What the pages of a question hold that was answered by probes."""
+
+from __future__ import annotations
+
+import collections
+import json
+
+from assay.measured import Case, Question
+from assay.report.answer import provenance, reproduce
+from assay.report.document import Code, Details, Heading, Paragraph, Part, Table
+
+SYMBOLS = {"passed": "✓", "failed": "!", "none": "–"}
+
+
+def findings(case: Case) -> dict[str, list[dict[str, str]]]:
+    """By name, what each right trial found."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in case.ok():
+        for one in json.loads(row["findings"] or "[]"):
+            found.setdefault(one["name"], []).append(one)
+    return found
+
+
+def finding_table(question: Question) -> Table:
+    """A row a tool and finding: how often it passed, and what was said last."""
+    rows = []
+    for case in question.cases:
+        for name, times in findings(case).items():
+            counts = collections.Counter(one["state"] for one in times)
+            states = ", ".join(f"{SYMBOLS[state]} {state} {count} of {len(times)}" for state, count in counts.items())
+            rows.append([case.label, name, states, times[-1]["said"]])
+    return Table(
+        ["Tool", "Probe", "Found", "What it said"],
+        rows,
+        "none: the tool has no such thing, or refuses in its own words; failed: tried, and wrong.",
+    )
+
+
+def index_parts(question: Question) -> list[Part]:
+    return [
+        Heading(question.text["title"]),
+        Paragraph(question.text["question"], "lead"),
+        finding_table(question),
+        Paragraph(f"{provenance(question)} [All trials](scenarios/{question.name}.html)."),
+    ]
+
+
+def scenario_parts(question: Question) -> list[Part]:
+    parts: list[Part] = [
+        Paragraph(question.text["question"], "lead"),
+        Paragraph(provenance(question)),
+        Paragraph(
+            "Each tool is asked by assay's own code (`benchmarks/probes.py`) over the few verbs that its file gives; "
+            "values are drawn anew in each trial, and every check has a control that must fail."
+        ),
+    ]
+    if question.text.get("shows_not"):
+        parts.append(Paragraph(f"What it does not show: {question.text['shows_not']}"))
+    rows = [
+        [case.label, str(row["block"] + 1), row["outcome"], f"{row['wall_ns'] / 1e9:.1f}" if row["wall_ns"] else "-"]
+        for case in question.cases
+        for row in case.rows
+    ]
+    return [
+        *parts,
+        finding_table(question),
+        Details("Every trial", [Table(["Tool", "Block", "Outcome", "Whole trial (s)"], rows)]),
+        Heading("Again"),
+        Code(reproduce(question)),
+        Details("The scenario's file", [Code(question.run["scenario_text"].rstrip())]),
+    ]

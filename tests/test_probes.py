@@ -1,0 +1,160 @@
+"""What tools are asked: each check passes a tool that does it, and fails one that only seems to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks import probes
+from benchmarks.contract import Declined, Probing
+from benchmarks.probes import Finding
+from tests.conftest import TOOLS, Assay
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Probing:
+    return Probing(scratch=str(tmp_path), seed=1, host="127.0.0.1", ports=(1, 2))
+
+
+class Memory:
+    """Keeps everything in dictionaries, and rightly."""
+
+    retry: Any
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Any] = {}
+        self.versions: list[bytes] = []
+        self.stages: dict[str, str] = {}
+        self.origins: dict[str, str] = {}
+
+    def log(self, name: str, parameters: Mapping[str, str], series: Any, artefact: Path) -> str:
+        self.runs[name] = dict(parameters), {key: list(values) for key, values in series.items()}, artefact.read_bytes()
+        return name
+
+    def read(self, run: str) -> Any:
+        return self.runs[run]
+
+    def search(self, metric: str, above: float) -> set[str]:
+        return {name for name, (_, series, _) in self.runs.items() if series[metric][-1] > above}
+
+    def delete(self, run: str) -> None:
+        del self.runs[run]
+
+    def put(self, name: str, file: Path) -> str:
+        self.versions.append(file.read_bytes())
+        return str(len(self.versions) - 1)
+
+    def get(self, name: str, version: str) -> bytes:
+        return self.versions[int(version)]
+
+    def assign(self, name: str, stage: str, version: str) -> None:
+        self.stages[stage] = version
+
+    def assigned(self, name: str, stage: str) -> bytes:
+        return self.get(name, self.stages[stage])
+
+    def keep(self, content: bytes) -> str:
+        self.versions.append(content)
+        return str(len(self.versions) - 1)
+
+    def fetch(self, state: str) -> bytes:
+        return self.versions[int(state)]
+
+    def made(self, file: Path) -> tuple[str, str]:
+        version = self.put("made", file)
+        self.origins[version] = "run"
+        return "run", version
+
+    def alone(self, file: Path) -> str:
+        return self.put("made", file)
+
+    def origin(self, version: str) -> str:
+        return self.origins.get(version, "")
+
+    def flow(self, content: bytes) -> tuple[str, int, int]:
+        return hashlib.sha256(content).hexdigest(), os.getpid(), os.getpid()
+
+
+class Persistent(Memory):
+    def retry(self, attempts: Path) -> None:
+        attempts.write_text("attempt\nattempt\n")
+
+
+class Careless(Memory):
+    """Loses the last step, the older state, the run of a version, a bit of what tasks hand on, and the second try."""
+
+    def log(self, name: str, parameters: Mapping[str, str], series: Any, artefact: Path) -> str:
+        return super().log(name, parameters, {key: values[:-1] for key, values in series.items()}, artefact)
+
+    def fetch(self, state: str) -> bytes:
+        return self.versions[-1]
+
+    def get(self, name: str, version: str) -> bytes:
+        return self.versions[-1]
+
+    def origin(self, version: str) -> str:
+        return "run"
+
+    def flow(self, content: bytes) -> tuple[str, int, int]:
+        return super().flow(content[:-1])
+
+    def retry(self, attempts: Path) -> None:
+        attempts.write_text("attempt\n")
+        raise RuntimeError("the first attempt fails")
+
+
+def states(name: str, subject: Any, job: Probing) -> dict[str, str]:
+    return {one.name: one.state for one in probes.CHECKS[name](subject, job)}
+
+
+def test_a_tool_that_does_it_passes(job: Probing) -> None:
+    assert states("track", Memory(), job) == {"track": "passed", "search": "passed", "api": "passed"}
+    assert states("register", Memory(), job) == {"register": "passed", "stage": "passed", "promote": "passed"}
+    assert states("version", Memory(), job) == {"version": "passed"}
+    assert states("lineage", Memory(), job) == {"lineage": "passed"}
+    assert states("orchestrate", Persistent(), job) == {"flow": "passed", "retry": "passed"}
+
+
+def test_a_tool_that_only_seems_to_fails(job: Probing) -> None:
+    assert states("track", Careless(), job)["track"] == "failed"
+    assert states("register", Careless(), job) == {"register": "failed", "stage": "failed", "promote": "failed"}
+    assert states("version", Careless(), job) == {"version": "failed"}
+    assert states("lineage", Careless(), job) == {"lineage": "failed"}
+    assert states("orchestrate", Careless(), job) == {"flow": "failed", "retry": "failed"}
+
+
+def test_what_is_declined_is_none_and_what_is_not_asked_is_nothing(job: Probing) -> None:
+    one = Memory()
+    one.retry = Declined("there are no retries")
+    other = Memory()
+    other.retry = None
+
+    assert list(probes.orchestrate(one, job))[1] == Finding("retry", "none", "there are no retries")
+    assert states("orchestrate", other, job) == {"flow": "passed"}
+
+
+def test_operations_say_what_exists(job: Probing) -> None:
+    found = list(probes.operations({"a": ("Create", True), "b": ("Delete", False)}, job))
+
+    assert [(one.state, one.said) for one in found] == [("passed", "Create exists"), ("none", "Delete does not exist")]
+
+
+def test_a_trial_keeps_what_was_found_and_one_subjects_fault_leaves_the_others(assay: Assay, checkout: Path) -> None:
+    done = assay("run", "asked", "--profile", "smoke", "--scenarios", "faults", "--tools", str(TOOLS))
+    rows = pq.read_table(checkout / "results/trials").to_pylist()
+    (row,) = (row for row in rows if row["scenario"] == "asked")
+    found = {one["name"]: (one["state"], one["said"]) for one in json.loads(row["findings"])}
+
+    assert done.returncode == 0, done.stderr
+    assert row["outcome"] == "ok"
+    assert found["version"] == ("passed", "two states of 1,000,000 bytes by their ids: 2 equal")
+    assert found["lineage"] == ("none", "nothing is written down")
+    assert found["orchestrate"] == ("failed", "RuntimeError: no executor")
+    assert "nothing is written down" in (checkout / "reports/latest/scenarios/asked.html").read_text()
