@@ -279,7 +279,8 @@ def test_torch_ddp_as_by_hand_with_torchrun(benchmark: Any, note: Note, tmp_path
     ratio = math.exp(statistics.mean(logs))
     half = 2.262 * statistics.stdev(logs) / math.sqrt(len(logs))  # t, 9 degrees of freedom, 95 %
     benchmark.extra_info["ratio"] = [ratio * math.exp(-half), ratio, ratio * math.exp(half)]
-    note(f"torch_ddp under assay against by hand, n = 10, 95 % half-width {half:.1%}", abs(ratio - 1) * 100, 1, "%")
+    note("torch_ddp under assay against by hand, n = 10", abs(ratio - 1) * 100, 1, "%")
+    note("the same, 95 % half-width", half * 100, 1, "%")
 
 
 def worker_once(request: dict[str, Any], python: Path) -> list[dict[str, Any]]:
@@ -347,5 +348,6 @@ def test_generator(tmp_path: Path, note: Note, rate: int, lag_ms: float, cpu_us:
     lag = float(numpy.percentile(log.fired - log.scheduled, 99)) / 1e6
     spent = log.cpu_ns / 1e3 / len(log)
     held = len(log) / (log.done.max() - log.scheduled.min()) * 1e9
-    note(f"generator at {rate:,}/s, held {held:,.0f}/s: lag p99", lag, lag_ms, "ms")
+    assert held > 0.99 * rate
+    note(f"generator at {rate:,}/s: lag p99", lag, lag_ms, "ms")
     note(f"generator at {rate:,}/s: CPU a request", spent, cpu_us, "us")

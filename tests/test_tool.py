@@ -63,6 +63,7 @@ TOOLS = {
     "serve": "azureml bentoml deepspeed endpoint fastapi kserve litserve mlflow mlserver ray sagemaker "
     "tensorflow_serving torchserve triton",
     "infer": "dask deepspeed ray single_process spark",
+    "probe": "airflow aws azure dvc flyte google kedro kubeflow metaflow mlflow prefect",
 }
 
 

@@ -404,7 +404,10 @@ def command_new(options: argparse.Namespace, argv: list[str]) -> int:
 
     place = layout()
     path = template.write(options.name, options.folder or place.root / "benchmarks/tools", options.capability)
-    print(f"{path}\nfill in the places marked with <...>, then: assay try {options.name} data-parallel")
+    scenario = {"train": "data-parallel", "serve": "online", "infer": "offline", "probe": "experiments"}
+    print(
+        f"{path}\nfill in the places marked with <...>, then: assay try {options.name} {scenario[options.capability]}"
+    )
     return 0
 
 

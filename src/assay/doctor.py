@@ -74,4 +74,6 @@ def noise(path: Path) -> int:
         f"(95th percentiles), CPU share at least {found['cpu_share']:.3f}"
     )
     print(f"the gate now rejects above twice these: {path}")
+    resolved = ", ".join(f"{machine.resolvable(found['spread'], blocks):.0%} in {blocks} blocks" for blocks in (7, 10))
+    print(f"a single process's work differs from itself by {found['spread']:.1%}: a run can resolve about {resolved}")
     return 0

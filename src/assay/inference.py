@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +12,34 @@ import pyarrow.dataset
 
 from assay import machine, runner, wire
 from assay.client import ABSOLUTE, RELATIVE
-from assay.environment import Environment
-from assay.plan import Trial
-from assay.scenario import Scenario
-from assay.store import TrialFile
-from assay.tool import Tool
-from assay.trial import ATTACHED, THREADS, UNKNOWN_RESOURCES, base_row, ending_fields, keep_log, limits, scratch_folder
+from assay.trial import (
+    THREADS,
+    UNKNOWN_RESOURCES,
+    Attempt,
+    base_row,
+    ending_fields,
+    keep_log,
+    limits,
+    scratch_folder,
+)
 
 
-def execute(
-    trial: Trial,
-    number: int,
-    scenario: Scenario,
-    tool: Tool,
-    environment: Environment,
-    root: Path,
-    options: dict[str, Any],
-    model: Path,
-    run: str,
-    file: TrialFile,
-    log: Path,
-    on_phase: Callable[[str], None],
-    echo: Callable[[wire.Record], None] | None,
-) -> dict[str, Any]:
+def execute(one: Attempt, options: dict[str, Any], model: Path) -> dict[str, Any]:
     """Run a trial that can run; returns its row. A pass's time goes to the samples as `pass_time`."""
-    assert environment.python
-    assert scenario.infer
+    assert one.scenario.infer
     times: list[float] = []
     ends: list[int] = []
     exposed: list[str] = []
-    infer, available = scenario.infer, machine.cores()
-    pinned = trial.case.device == "cpu" and trial.case.workers <= len(available) and not trial.case.address
+    infer, available = one.scenario.infer, machine.cores()
+    pinned = one.trial.case.device == "cpu" and one.trial.case.workers <= len(available) and not one.trial.case.address
 
     def sink(record: wire.Record) -> None:
-        if echo:
-            echo(record)
+        if one.echo:
+            one.echo(record)
         if isinstance(record, wire.Network):
             exposed.append(record.exposed)
         if isinstance(record, wire.Samples):
-            file.add(record.rank, record.metric, record.unit, "measure", record.start, record.at_ns, record.values)
+            one.file.add(record.rank, record.metric, record.unit, "measure", record.start, record.at_ns, record.values)
             times.extend(record.values)
             ends.extend(record.at_ns)
 
@@ -60,60 +48,47 @@ def execute(
         targets = scratch.parent / "targets"
         targets.mkdir()
         ending = runner.run(
-            runner.Launch(
-                python=environment.python,
-                request={
-                    "action": "infer",
-                    "module": tool.module,
-                    "exposed": ATTACHED if trial.case.address else "",
+            one.launch(
+                "infer",
+                scratch,
+                {
                     "passes": infer.passes,
                     "targets": str(targets),
-                    "cores": available[: trial.case.workers] if pinned else [],
+                    "cores": available[: one.trial.case.workers] if pinned else [],
                     "job": {
-                        "workload": scenario.workload,
+                        "workload": one.scenario.workload,
                         "options": options,
                         "model": str(model),
                         "source": str(model / "source"),
                         "scratch": str(scratch),
-                        "device": trial.case.device,
-                        "workers": trial.case.workers,
+                        "device": one.trial.case.device,
+                        "workers": one.trial.case.workers,
                         "threads": THREADS,
                         "batch": infer.batch,
-                        "address": trial.case.address,
-                        "settings": trial.case.settings,
+                        "address": one.trial.case.address,
+                        "settings": one.trial.case.settings,
                     },
                 },
-                scratch=scratch,
-                environment=runner.environment(
-                    environment.python,
-                    scratch,
-                    [root, tool.import_root],
-                    run,
-                    THREADS,
-                    trial.hash_seed,
-                    trial.padding,
-                    attached=trial.case.address is not None,
-                ),
             ),
-            limits(scenario, attached=trial.case.address is not None),
+            limits(one.scenario, attached=one.trial.case.address is not None),
             sink,
-            on_phase,
+            one.on_phase,
         )
-        keep_log(scratch, log)
+        keep_log(scratch, one.log)
         faults = []
         if ending.outcome == "ok":
             golden = numpy.load(model / "golden.npy")
             faults = [
-                f"pass {one}: {fault}"
-                for one in range(1 + infer.passes)
-                if (fault := compare(targets / str(one), golden))
+                f"pass {number}: {fault}"
+                for number in range(1 + infer.passes)
+                if (fault := compare(targets / str(number), golden))
             ]
     for metric, (unit, stamps, values) in ending.series.items():
-        file.add(-1, metric, unit, "trial", 0, stamps, values)
-    row = base_row(trial, number, environment.digest, run)
+        one.file.add(-1, metric, unit, "trial", 0, stamps, values)
+    row = base_row(one.trial, one.number, one.environment.digest, one.run)
     row |= ending_fields(ending, [])
     row["exposed"] = exposed[-1] if exposed else None
-    if trial.case.address:
+    if one.trial.case.address:
         row |= UNKNOWN_RESOURCES  # the workers were the cluster's (M58)
     if ending.outcome != "ok":
         return row

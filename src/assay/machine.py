@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
+import math
 import os
 import platform
 import re
@@ -220,11 +222,20 @@ def calibrate(path: Path, probes: int = 40) -> dict[str, float]:
         "wall_cv": spreads[int(0.95 * len(spreads))],
         "drift": drifts[int(0.95 * len(drifts))],
         "cpu_share": min(one.cpu_share for one in taken),
+        # Standard deviation of the log ratio of two neighbours, as two tools of one block are.
+        "spread": statistics.stdev(math.log(b.wall_ns / a.wall_ns) for a, b in itertools.pairwise(taken)),
         "probes": probes,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found))
     return found
+
+
+def resolvable(spread: float, blocks: int) -> float:
+    """The smallest difference, as a share, that the 95 % interval of so many paired blocks would exclude (M22)."""
+    from scipy import stats
+
+    return math.expm1(float(stats.t.ppf(0.975, blocks - 1)) * spread / math.sqrt(blocks))
 
 
 def noise(before: Probe, after: Probe, limits: Calibration) -> list[str]:

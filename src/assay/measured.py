@@ -34,7 +34,9 @@ TARGET = Metric("target_s", "Time to target quality, from the loop's start", "s"
 CPU = Metric("cpu_per_1000", "CPU of the ranks per 1,000 samples", "s")
 PSS = Metric("pss_mib", "Peak memory of the tree (PSS)", "MiB")
 RSS = Metric("rss_mib", "Peak memory of the tree (RSS)", "MiB")
-METRICS = (THROUGHPUT, STEP_TIME, FIRST_STEP, TOTAL, TARGET, CPU, PSS, RSS)
+CPU_ENERGY = Metric("cpu_energy_j", "Energy of the CPU packages, whole trial", "J")
+GPU_ENERGY = Metric("gpu_energy_j", "Energy of the GPUs, whole trial", "J")
+METRICS = (THROUGHPUT, STEP_TIME, FIRST_STEP, TOTAL, TARGET, CPU, PSS, RSS, CPU_ENERGY, GPU_ENERGY)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Case:
 
     def values(self, metric: Metric) -> dict[int, float]:
         """Block to value, of right answers that have one."""
-        return {row["block"]: row[metric.key] for row in self.ok() if row[metric.key]}
+        return {row["block"]: row[metric.key] for row in self.ok() if row.get(metric.key)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

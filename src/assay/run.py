@@ -14,6 +14,7 @@ from typing import Any
 
 import assay
 from assay import (
+    energy,
     environment,
     inference,
     inputs,
@@ -36,10 +37,12 @@ from assay.inputs import Inputs
 from assay.journal import Entry, Journal
 from assay.plan import Trial
 from assay.progress import Progress
+from assay.sampler import Gpu
 from assay.selection import REFERENCE_TOOL, Layout, Options, Prepared, code_digest, prepare
 from assay.tool import Tool
 from assay.trial import Reference
 
+MOST_SAMPLER = 0.02  # of a core (M60)
 METHOD_VERSION = 1  # rows of different method versions are never mixed
 
 
@@ -127,6 +130,7 @@ class Run:
         self.limits = machine.Calibration.load(layout.calibration)
         self.probe: machine.Probe | None = None
         self.cuda = machine.has_cuda()
+        self.gpu = Gpu.find() if self.cuda else None
         self.stops = sequential.Stops(journal.folder)
         self.ended: set[str] = set()  # scenarios that stopped by themselves
         self.begun: set[tuple[str, int]] = set()  # scenario and block, of those that an earlier process began
@@ -284,7 +288,13 @@ class Run:
         timed = self.scenarios[one.case.scenario].capability != "probe"
         gate = timed and self.options.profile != "smoke"
         before = (self.probe or machine.probe()) if gate else None
+        counted = energy.read(gpu=self.gpu)
         measured, loads = self.measure(one, number, file)
+        measured |= energy.fields(counted, energy.read(gpu=self.gpu))
+        share = (measured.get("sampler_cpu_s") or 0.0) / max(1e-9, (measured.get("wall_ns") or 0) / 1e9)
+        if measured["outcome"] == "ok" and share > MOST_SAMPLER:
+            error = f"the memory sampler used {share:.1%} of a core, more than {MOST_SAMPLER:.0%}"
+            measured |= {"outcome": "invalid", "codes": "SAMPLER", "error": error}
         if before:
             # One probe serves two trials: the end of this one and the start of the next.
             after = self.probe = machine.probe()
@@ -315,77 +325,32 @@ class Run:
         case, question = one.case, self.scenarios[one.case.scenario]
         tool, built = self.prepared.tools[case.tool], self.environments[case.tool]
         log = self.journal.folder / "logs" / f"{number}.log"
+        attempt = trial.Attempt(
+            trial=one,
+            number=number,
+            scenario=question,
+            tool=tool,
+            environment=built,
+            root=self.layout.root,
+            run=self.journal.run,
+            file=file,
+            log=log,
+            on_phase=self.progress.phase,
+            echo=self.echo,
+        )
         if question.capability == "probe":
-            row = probing.execute(
-                one,
-                number,
-                question,
-                tool,
-                built,
-                self.layout.root,
-                self.journal.run,
-                file,
-                log,
-                self.progress.phase,
-                self.echo,
-            )
-            return row, []
+            return probing.execute(attempt), []
         given = self.inputs[case.scenario]
         model = self.models.get(case.scenario)
         if isinstance(model, Inputs) and question.infer:
-            row = inference.execute(
-                one,
-                number,
-                question,
-                tool,
-                built,
-                self.layout.root,
-                given.options,
-                model.files,
-                self.journal.run,
-                file,
-                log,
-                self.progress.phase,
-                self.echo,
-            )
-            return row, []
+            return inference.execute(attempt, given.options, model.files), []
         if isinstance(model, Inputs):
-            return serving.execute(
-                one,
-                number,
-                question,
-                tool,
-                built,
-                self.layout.root,
-                given.options,
-                model.files,
-                self.journal.run,
-                file,
-                log,
-                # One schedule a block: every tool of it is offered the same.
-                self.prepared.seed + one.block,
-                self.progress.phase,
-                self.echo,
-            )
+            # One schedule a block: every tool of it is offered the same.
+            return serving.execute(attempt, given.options, model.files, self.prepared.seed + one.block)
         expected = self.reference(one)
         assert isinstance(expected, Reference)
         fields = trial.job(case, question, given.options, given.files, expected.window_steps)
-        row = trial.execute(
-            one,
-            number,
-            question,
-            tool,
-            built,
-            self.layout.root,
-            fields,
-            expected,
-            self.journal.run,
-            file,
-            log,
-            self.progress.phase,
-            self.echo,
-        )
-        return row, []
+        return trial.execute(attempt, fields, expected), []
 
     def reference(self, one: Trial) -> Reference | str:
         """The trace that a case is checked against, made in the baseline's environment when first needed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA = 5
+SCHEMA = 6
 SCHEMA_KEY = b"assay_schema"
 
 text = pa.dictionary(pa.int32(), pa.string())
@@ -118,6 +118,11 @@ TRIALS = pa.schema(
         pa.field("pss_by_role", pa.string()),
         pa.field("device_bytes", pa.int64()),  # torch's peak allocation, all ranks; null on CPU
         pa.field("sampler_cpu_s", pa.float64()),
+        # Of the whole trial, counted by the hardware for whole packages and devices.
+        pa.field("cpu_energy_j", pa.float64()),
+        pa.field("cpu_energy_method", text),
+        pa.field("gpu_energy_j", pa.float64()),
+        pa.field("gpu_energy_method", text),
         pa.field("applied", pa.string()),  # JSON: a list, one object a rank
         pa.field("facts", pa.string()),  # JSON: a list, one object a rank
         pa.field("kernel_ns", pa.float64()),  # noise probe before

@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from assay import machine, runner, store, wire
 from assay.companion import Client
-from assay.environment import Environment
-from assay.plan import Case, Trial
+from assay.plan import Case
 from assay.runner import Ending
 from assay.scenario import Scenario
-from assay.store import TrialFile
-from assay.tool import Tool
 from assay.tree import Tree
-from assay.trial import ATTACHED, UNKNOWN_RESOURCES, base_row, by_role, keep_log, limits, scratch_folder
+from assay.trial import UNKNOWN_RESOURCES, Attempt, base_row, by_role, keep_log, limits, scratch_folder
 
 HOST = "127.0.0.1"
 PORTS = (8080, 8081, 8082, 8083)  # in a network of the trial's own; elsewhere the worker finds free ones
@@ -87,36 +84,22 @@ def loads(scenario: Scenario, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def execute(
-    trial: Trial,
-    number: int,
-    scenario: Scenario,
-    tool: Tool,
-    environment: Environment,
-    root: Path,
-    options: dict[str, Any],
-    model: Path,
-    run: str,
-    file: TrialFile,
-    log: Path,
-    seed: int,
-    on_phase: Callable[[str], None],
-    echo: Callable[[wire.Record], None] | None,
+    one: Attempt, options: dict[str, Any], model: Path, seed: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Run a trial that can run; returns its row and those of its loads. `seed` is of the block's schedules."""
-    assert environment.python
-    assert scenario.load
+    assert one.scenario.load
     clients: list[Client] = []
     endpoints: list[wire.Endpoint] = []
     exposed: list[str] = []
-    load = scenario.load
-    isolated = trial.case.address is None
+    load = one.scenario.load
+    isolated = one.trial.case.address is None
     server_cores, generator_cores = cores(load.generators)
-    requests = store.requests_path(file.path)
-    bounds = limits(scenario)
+    requests = store.requests_path(one.file.path)
+    bounds = limits(one.scenario)
 
     def sink(record: wire.Record) -> None:
-        if echo:
-            echo(record)
+        if one.echo:
+            one.echo(record)
         if isinstance(record, wire.Network):
             exposed.append(record.exposed)
         if isinstance(record, wire.Endpoint):
@@ -134,7 +117,7 @@ def execute(
                 "golden": str(model / "golden.npy"),
                 "second": str(model / "second") if load.probes else None,
                 "offers": endpoint.offers if load.probes else {},
-                "loads": list(loads(scenario, seed)),
+                "loads": list(loads(one.scenario, seed)),
                 "ready_s": bounds.launch_s,
                 "idle_s": load.idle,
                 "timeout_s": load.request_timeout,
@@ -142,59 +125,48 @@ def execute(
                 "namespace_of": None if exposed[-1] else tree.root,
                 "bodies": str(scratch.parent / "bodies"),
                 "output": str(requests),
-                "trial": number,
+                "trial": one.number,
             }
-            clients.append(Client(plan, tree, scratch, on_phase))
+            clients.append(Client(plan, tree, scratch, one.on_phase))
             return clients[-1]
 
         with on_cores(generator_cores):
             ending = runner.run(
-                runner.Launch(
-                    python=environment.python,
-                    request={
-                        "action": "serve",
-                        "module": tool.module,
-                        "exposed": ATTACHED if trial.case.address else "",
+                one.launch(
+                    "serve",
+                    scratch,
+                    {
                         "job": {
-                            **job(trial.case, scenario, options, model, server_cores),
+                            **job(one.trial.case, one.scenario, options, model, server_cores),
                             "scratch": str(scratch),
                         },
                     },
-                    scratch=scratch,
-                    environment=runner.environment(
-                        environment.python,
-                        scratch,
-                        [root, tool.import_root],
-                        run,
-                        threads(trial.case, server_cores),
-                        trial.hash_seed,
-                        trial.padding,
-                    ),
-                    companion=companion,
+                    threads(one.trial.case, server_cores),
+                    companion,
                 ),
                 # The client waits so long for a first answer; the engine a little longer, to hear why there was none.
                 dataclasses.replace(bounds, launch_s=bounds.launch_s + runner.GRACE_S),
                 sink,
-                on_phase,
+                one.on_phase,
             )
-        keep_log(scratch, log)
+        keep_log(scratch, one.log)
     for metric, (unit, stamps, values) in ending.series.items():
-        file.add(-1, metric, unit, "trial", 0, stamps, values)
+        one.file.add(-1, metric, unit, "trial", 0, stamps, values)
     client = clients[0] if clients else None
-    row = base_row(trial, number, environment.digest, run)
+    row = base_row(one.trial, one.number, one.environment.digest, one.run)
     row |= ending_row(ending)
     row["exposed"] = exposed[-1] if exposed else None
     if endpoints:
         row["dialect"] = f"{endpoints[0].request} -> {endpoints[0].response}"
     if client:
-        row |= client_row(client, ending, scenario)
+        row |= client_row(client, ending, one.scenario)
         if row["outcome"] == "ok":
             row |= judge(client, server_cores, isolated)
-    rows = client.load_rows(run, number) if client else []
+    rows = client.load_rows(one.run, one.number) if client else []
     if not isolated:
         # The server is somebody else's: what was seen here is the waiting worker's share alone (M58).
         row |= UNKNOWN_RESOURCES
-        rows = [{**one, "server_cpu_s": None, "batch_sizes": None} for one in rows]
+        rows = [{**load_row, "server_cpu_s": None, "batch_sizes": None} for load_row in rows]
     for leftover in requests.parent.glob(f"{requests.stem}.partial-requests"):
         leftover.unlink()
     return row, rows

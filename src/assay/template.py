@@ -11,7 +11,7 @@ from assay.errors import UsageError
 HEADER = """\
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["pyarrow==26.0.1", "torch==2.13.0", "numpy==2.4.6"]  # <add the tool's package, pinned with ==>
+# dependencies = [{pins}]  # <add the tool's package, pinned with ==>
 #
 # [tool.uv]
 # exclude-newer = "{date}T00:00:00Z"
@@ -109,7 +109,40 @@ def infer(job: Inference) -> Iterator[Callable[[str], None]]:
     yield single_process.passes(job, job.predictor())
 '''
 
-BODIES = {"train": TRAIN, "serve": SERVE, "infer": INFER}
+PROBE = '''\
+"""{name}: <one line that says what of it is asked>."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contract import Probing
+
+
+class States:
+    """<The verbs of a Protocol in benchmarks/probes.py, in the tool's own calls; this one is `Versions`.>"""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.count = folder, 0
+
+    def keep(self, content: bytes) -> str:
+        self.count += 1
+        (self.folder / f"state-{{self.count}}").write_bytes(content)
+        return str(self.count)
+
+    def fetch(self, state: str) -> bytes:
+        return (self.folder / f"state-{{state}}").read_bytes()
+
+
+@contextlib.contextmanager
+def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    """<Start what is needed, give the subjects by name; Declined("...") for what the tool has not.>"""
+    yield {{"version": States(Path(job.scratch))}}
+'''
+
+WITH_MODEL = '"pyarrow==26.0.1", "torch==2.13.0", "numpy==2.4.6"'
+BODIES = {"train": TRAIN, "serve": SERVE, "infer": INFER, "probe": PROBE}
 
 
 def write(name: str, folder: Path, capability: str = "train") -> Path:
@@ -122,5 +155,7 @@ def write(name: str, folder: Path, capability: str = "train") -> Path:
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
     text = HEADER + BODIES[capability]
-    path.write_text(text.format(name=name, date=datetime.datetime.now(datetime.UTC).date()), encoding="utf-8")
+    pins = "" if capability == "probe" else WITH_MODEL
+    date = datetime.datetime.now(datetime.UTC).date()
+    path.write_text(text.format(name=name, date=date, pins=pins), encoding="utf-8")
     return path

@@ -47,6 +47,56 @@ class Reference:
     losses: tuple[float, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a trial that can run: what the `execute` of every capability is given."""
+
+    trial: Trial
+    number: int  # of the row
+    scenario: Scenario
+    tool: Tool
+    environment: Environment
+    root: Path  # of the `benchmarks` package
+    run: str
+    file: TrialFile
+    log: Path
+    on_phase: Callable[[str], None]
+    echo: Callable[[wire.Record], None] | None  # sees every record first
+
+    def launch(
+        self,
+        action: str,
+        scratch: Path,
+        request: dict[str, Any],
+        threads: int = THREADS,
+        companion: Callable[..., runner.Companion] | None = None,
+    ) -> runner.Launch:
+        """A worker that is asked for `action`, with what is common to all requests filled in."""
+        assert self.environment.python
+        attached = self.trial.case.address is not None
+        return runner.Launch(
+            python=self.environment.python,
+            request={
+                "action": action,
+                "module": self.tool.module,
+                "exposed": ATTACHED if attached else "",
+                **request,
+            },
+            scratch=scratch,
+            environment=runner.environment(
+                self.environment.python,
+                scratch,
+                [self.root, self.tool.import_root],
+                self.run,
+                threads,
+                self.trial.hash_seed,
+                self.trial.padding,
+                attached=attached,
+            ),
+            companion=companion,
+        )
+
+
 class Sink:
     """Takes a worker's records: samples go to the trial's file, the rest is held. `echo` sees each first."""
 
@@ -115,57 +165,29 @@ def limits(scenario: Scenario, attached: bool = False) -> Limits:
     )
 
 
-def execute(
-    trial: Trial,
-    number: int,
-    scenario: Scenario,
-    tool: Tool,
-    environment: Environment,
-    root: Path,
-    fields: dict[str, Any],
-    reference: Reference,
-    run: str,
-    file: TrialFile,
-    log: Path,
-    on_phase: Callable[[str], None],
-    echo: Callable[[wire.Record], None] | None,
-) -> dict[str, Any]:
+def execute(one: Attempt, fields: dict[str, Any], reference: Reference) -> dict[str, Any]:
     """Run a trial that can run; returns its row. `fields` is the job's."""
-    assert environment.python
-    sink = Sink(file, echo)
+    sink = Sink(one.file, one.echo)
     with scratch_folder() as scratch:
         ending = runner.run(
-            runner.Launch(
-                python=environment.python,
-                request={
-                    "action": "train",
-                    "module": tool.module,
-                    "exposed": ATTACHED if trial.case.address else "",
+            one.launch(
+                "train",
+                scratch,
+                {
                     "job": {**fields, "scratch": str(scratch)},
                 },
-                scratch=scratch,
-                environment=runner.environment(
-                    environment.python,
-                    scratch,
-                    [root, tool.import_root],
-                    run,
-                    THREADS,
-                    trial.hash_seed,
-                    trial.padding,
-                    attached=trial.case.address is not None,
-                ),
             ),
-            limits(scenario, attached=trial.case.address is not None),
+            limits(one.scenario, attached=one.trial.case.address is not None),
             sink,
-            on_phase,
+            one.on_phase,
         )
-        keep_log(scratch, log)
+        keep_log(scratch, one.log)
     for metric, (unit, stamps, values) in ending.series.items():
-        file.add(-1, metric, unit, "trial", 0, stamps, values)
-    row = base_row(trial, number, environment.digest, run)
+        one.file.add(-1, metric, unit, "trial", 0, stamps, values)
+    row = base_row(one.trial, one.number, one.environment.digest, one.run)
     row |= ending_fields(ending, sink.ranks)
     row["exposed"] = sink.exposed
-    if trial.case.address and not {rank.facts.get("pid") for rank in sink.ranks} & ending.rss.by_pid.keys():
+    if one.trial.case.address and not {rank.facts.get("pid") for rank in sink.ranks} & ending.rss.by_pid.keys():
         # The ranks were the cluster's: what was seen here is the client's share alone (M58).
         row |= UNKNOWN_RESOURCES
     if ending.outcome != "ok":
@@ -174,21 +196,21 @@ def execute(
         sink.ranks,
         sink.losses,
         reference.losses,
-        workers=trial.case.workers,
+        workers=one.trial.case.workers,
         steps=len(reference.losses),
         window_steps=reference.window_steps,
         requested=fields["requested"],
         threads=THREADS,
-        within=scenario.check.loss.within,
+        within=one.scenario.check.loss.within,
     )
-    row |= measured_fields(sink.ranks, ending, trial.case)
+    row |= measured_fields(sink.ranks, ending, one.trial.case)
     findings = list(verdict.findings)
-    if scenario.quality:
-        reached = next((at for at, value in sink.quality if value >= scenario.quality.target), None)
-        row["target"] = scenario.quality.target
+    if one.scenario.quality:
+        reached = next((at for at, value in sink.quality if value >= one.scenario.quality.target), None)
+        row["target"] = one.scenario.quality.target
         if reached is None:
             best = max((value for _, value in sink.quality), default=math.nan)
-            findings.append(check.Finding("TARGET", f"quality {best:.4g} never reached {scenario.quality.target}"))
+            findings.append(check.Finding("TARGET", f"quality {best:.4g} never reached {one.scenario.quality.target}"))
         else:
             first = next(rank for rank in sink.ranks if rank.rank == 0)
             row["time_to_target_ns"] = reached - first.stamps["entered"]

@@ -18,6 +18,7 @@ from assay.report.figures import (
     legend_right,
     logarithmic,
 )
+from assay.scaling import BEYOND, fit
 from assay.statistics import Comparison, Estimate
 
 
@@ -91,6 +92,9 @@ def scaling(
                 markersize=5,
                 linewidth=1,
             )
+        if model := fit({count: estimate.value for count, estimate in points.items()}, cores):
+            reach = [model.largest * BEYOND * step / 50 for step in range(1, 51) if model.largest * BEYOND * step >= 50]
+            speedup.plot(reach, [model.at(count) for count in reach], ":", color=palette.colour(label), linewidth=1)
     for axes, word in ((speedup, f"speed-up over {baseline}"), (efficiency, "efficiency")):
         axes.set_xticks(counts, [f"{count}{'*' if count > cores else ''}" for count in counts])
         axes.set_xlabel("workers" + (" (* more than cores)" if max(counts, default=0) > cores else ""))

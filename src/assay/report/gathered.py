@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from assay import backing, claims, measured, ranking, served, store, tool
+from assay import backing, claims, cost, measured, ranking, served, store, tool
 from assay.backing import Backed
+from assay.cost import Prices
 from assay.errors import UsageError
 from assay.journal import Journal
 from assay.measured import Question
@@ -33,6 +35,8 @@ class Gathered:
     rankings: dict[str, Ranking]  # by the table's title
     going_on: bool  # read from a journal: the run has not ended
     faults: list[str]  # what in results was skipped
+    prices: Prices | None
+    ruler: dict[str, Any] | None  # what `nox -s overhead` measured last
 
     @property
     def day(self) -> datetime.date:
@@ -96,4 +100,6 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
         rankings=rankings,
         going_on=journal is not None,
         faults=archive.faults,
+        prices=cost.load(layout.root / "prices.toml"),
+        ruler=json.loads(ruler.read_text()) if (ruler := layout.results / "overhead.json").exists() else None,
     )

@@ -92,6 +92,17 @@ RULES = (
         "One cold pass, then warm ones; throughput is of the median warm pass. Every row of every pass is compared "
         "with its golden prediction.",
     ),
+    (
+        "Energy",
+        "Differences of the hardware's counters over a whole trial: RAPL of the packages, NVML of the devices. Where "
+        "there are none it is unavailable; nothing is estimated, and nothing is ranked by it.",
+    ),
+    (
+        "Scaling models",
+        "Amdahl's law from four distinct numbers of workers within the cores, the USL from six; below that, points "
+        "alone. No fit is drawn beyond twice the largest number.",
+    ),
+    ("Cost", "Only from a dated prices.toml of the user's own: price / (3600 x throughput) x 10^6 a million samples."),
     ("Environment", "Built from the tool's pins before any clock starts; what was installed is stored with the run."),
     ("Time to target", "From a rank's entry into the loop, evaluation included. A miss is a failure, not a long time."),
 )
@@ -112,6 +123,7 @@ HINTS = (
     ("ERRORS", "Requests failed under every load: the log's last lines may say why."),
     ("PINNING", "The server moved its processes to the generator's core; it must keep the cores it is given."),
     ("PASSES", "The tool made another number of passes than it was asked for."),
+    ("SAMPLER", "Reading the memory of so many processes took too much: give the trial more cores."),
     ("NOISE", "The machine was busy: run on an idle one, or calibrate with assay doctor --noise."),
     ("timeout", "Raise measure.timeout or measure.launch_timeout if the tool only needs longer."),
     ("out_of_memory", "Raise measure.memory, or use smaller options."),

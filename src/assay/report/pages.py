@@ -9,13 +9,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay import schema
+from assay.cost import Prices
 from assay.measured import Question
 from assay.report.answer import Answer, alarms, provenance, reproduce, sentences, verdict_note
 from assay.report.document import Code, Details, Heading, Items, Paragraph, Part, Picture, Table, render_markdown
 from assay.report.figures import Figure
 from assay.report.method import RULES, failure_hint
-from assay.report.tables import case_table, comparison_table, noise_table, speedup_table, thread_table, trial_table
+from assay.report.tables import (
+    case_table,
+    comparison_table,
+    cost_table,
+    noise_table,
+    speedup_table,
+    thread_table,
+    trial_table,
+)
 
+RECORD = "a record in the rank"  # as overhead/test_overhead.py names it
+MOST_RULER = 0.01  # of the shortest step (M75)
 CAPTIONS = {
     "throughput": "Mean and 95 % interval; every trial is a tick. Cases without a right answer are text.",
     "scaling": "Speed-up over the plain single process, and what is left of it per worker.",
@@ -58,7 +69,10 @@ def index_parts(answers: Sequence[Answer], drawn: Mapping[int, Mapping[str, Figu
 
 
 def scenario_parts(
-    question: Question, answers: Sequence[Answer], drawn: Mapping[int, Mapping[str, Figure]]
+    question: Question,
+    answers: Sequence[Answer],
+    drawn: Mapping[int, Mapping[str, Figure]],
+    prices: Prices | None = None,
 ) -> list[Part]:
     text = question.text
     parts: list[Part] = [
@@ -86,7 +100,8 @@ def scenario_parts(
         parts += picture_parts(one, drawn[id(one)], order)
         parts.append(Heading("Numbers", 3))
         parts.append(case_table(one))
-        parts += [table for table in (comparison_table(one), speedup_table(one)) if table]
+        tables = comparison_table(one), speedup_table(one), cost_table(one, prices)
+        parts += [table for table in tables if table]
         parts.append(noise_table(one))
         parts.append(Details("Every trial", [trial_table(one)]))
     parts += [
@@ -191,8 +206,48 @@ def failure_groups(questions: Sequence[Question], tool: str | None = None) -> li
     return parts
 
 
-def machine_parts(questions: Sequence[Question], environments: Sequence[Mapping[str, Any]]) -> list[Part]:
-    parts: list[Part] = []
+def ruler_parts(ruler: Mapping[str, Any] | None, questions: Sequence[Question]) -> list[Part]:
+    """What the harness itself costs, as it was measured last, and its share of the smallest step shown."""
+    parts: list[Part] = [Heading("The instrument's own error")]
+    if ruler is None:
+        return [*parts, Paragraph("Not measured on this machine: `nox -s overhead` measures it into `results/`.")]
+    rows = [
+        [row["what"], f"{row['value']:.4g} {row['unit']}", f"{row['target']:g}", "met" if row["met"] else "missed"]
+        for row in ruler["rows"]
+    ]
+    parts.append(
+        Table(
+            ["What", "Measured", "Target, at most", ""],
+            rows,
+            f"`nox -s overhead` on {ruler['date']}, commit `{(ruler['commit'] or 'none')[:12]}`, on {ruler['cpu']}.",
+        )
+    )
+    record = next((row["value"] for row in ruler["rows"] if row["what"] == RECORD), None)
+    steps = [
+        (row["step_ms"], case.name, question.name)
+        for question in questions
+        for case in question.cases
+        for row in case.ok()
+        if row["step_ms"]
+    ]
+    if record and steps:
+        shortest, case, scenario = min(steps)
+        share = record / 1e3 / shortest
+        word = "below" if share <= MOST_RULER else "ABOVE"
+        parts.append(
+            Paragraph(
+                f"A record costs {share:.2g} of the shortest step shown ({shortest:.3g} ms, {case} in {scenario}), "
+                f"{word} the limit of {MOST_RULER:.0%}.",
+                "" if share <= MOST_RULER else "warning",
+            )
+        )
+    return parts
+
+
+def machine_parts(
+    questions: Sequence[Question], environments: Sequence[Mapping[str, Any]], ruler: Mapping[str, Any] | None = None
+) -> list[Part]:
+    parts: list[Part] = ruler_parts(ruler, questions)
     seen = set()
     for question in questions:
         run = question.run
@@ -224,6 +279,9 @@ def machine_parts(questions: Sequence[Question], environments: Sequence[Mapping[
                     f"The memory sampler used {plain.median(cost):.2%} of a core (median), {max(cost):.2%} at most."
                 )
             )
+        methods = {row["cpu_energy_method"] for row in trials} | {row["gpu_energy_method"] for row in trials}
+        if methods - {None}:
+            parts.append(Paragraph(f"Energy: {'; '.join(sorted(methods - {None}))}."))
         if (threads := thread_table(trials)).rows:
             parts.append(threads)
     parts.append(Heading("Environments"))

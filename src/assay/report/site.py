@@ -70,7 +70,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
             Page(
                 f"scenarios/{question.name}.html",
                 question.text["title"],
-                scenario_parts(question, answers, drawn),
+                scenario_parts(question, answers, drawn, found.prices),
                 listed=False,
             )
             for question in questions
@@ -104,7 +104,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
         *([Page("ranking.html", "Ranking", ranking_parts(found.rankings))] if found.rankings else []),
         *records,
         Page("failures.html", "Failures", failure_parts(questions)),
-        Page("machine.html", "Machine", machine_parts(questions, found.environments)),
+        Page("machine.html", "Machine", machine_parts(questions, found.environments, found.ruler)),
         Page("method.html", "Method", method_parts(questions)),
         Page("data.html", "Data", data_parts(found.runs, found.faults)),
     ]

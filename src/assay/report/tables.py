@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay import statistics as rules
+from assay.cost import Prices, per_million
 from assay.measured import METRICS, THROUGHPUT
 from assay.report.answer import Answer
 from assay.report.document import Table
 from assay.report.figures import amount, interval_text
+from assay.scaling import LEAST_AMDAHL, LEAST_USL, Fit, fit
 from assay.statistics import Estimate
 
 
@@ -108,11 +110,46 @@ def speedup_table(one: Answer) -> Table | None:
         for label, points in sorted(one.speedups.items())
         for workers, estimate in sorted(points.items())
     ]
+    cores = len(json.loads(one.question.run["machine"])["cpuset"])
+    fits = {label: found for label, points in one.speedups.items() if (found := fitted(points, cores))}
+    most = max(len([count for count in points if count <= cores]) for points in one.speedups.values())
+    for label, found in sorted(fits.items()):
+        rows.append([label, found.model, "-", f"sigma {ranged(found.sigma)}, kappa {ranged(found.kappa)}", "-", "-"])
+    none = (
+        f" No scaling model is fitted: Amdahl's law takes {LEAST_AMDAHL} numbers of workers within the cores, the USL "
+        f"{LEAST_USL}; there {'is' if most == 1 else 'are'} {most}."
+    )
     rate = f", which is {interval_text(absolute, 'samples/s')}" if absolute else ""
     return Table(
         ["Tool", "Workers", "Speed-up", "95 %", "Efficiency", "n"],
         rows,
-        f"Throughput over that of {one.question.baseline} with one worker{rate}.",
+        f"Throughput over that of {one.question.baseline} with one worker{rate}.{'' if fits else none}",
+    )
+
+
+def ranged(parameter: tuple[float, float, float]) -> str:
+    value, low, high = parameter
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def fitted(points: Mapping[int, Estimate], cores: int) -> Fit | None:
+    return fit({count: estimate.value for count, estimate in points.items()}, cores)
+
+
+def cost_table(one: Answer, prices: Prices | None) -> Table | None:
+    """What a million samples cost by the user's own prices."""
+    per_hour = prices.per_hour.get(one.device) if prices else None
+    if prices is None or per_hour is None:
+        return None
+    rows = [
+        [case.label, str(case.workers), interval_text(per_million(estimate, per_hour), prices.currency)]
+        for case in one.cases
+        if not case.control and (estimate := one.estimate(case, THROUGHPUT))
+    ]
+    return Table(
+        ["Tool", "Workers", "A million samples"],
+        rows,
+        f"At {per_hour:g} {prices.currency} an hour for the machine ({prices.source}, {prices.date}).",
     )
 
 
