@@ -31,7 +31,7 @@ class Links(html.parser.HTMLParser):
 def test_every_local_link_leads_somewhere_and_nothing_is_fetched(rows: Rows, checkout: Path) -> None:
     pages = list((checkout / "reports/latest").rglob("*.html"))
 
-    # Answers, six published tables, three scenarios, the one tool that has a file, ranking; failures, machine, method, data.
+    # Answers, six tables, three scenarios, the one tool that has a file, ranking; failures, machine, method, data.
     assert len(pages) == 1 + 6 + 3 + 1 + 1 + 4
     for page in pages:
         parser = Links()

@@ -119,6 +119,13 @@ def render_html(page: Page, pages: Sequence[Page]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     depth = page.path.count("/")
+    seen: dict[str, int] = {}
+
+    def unique(anchor: str) -> str:
+        """An anchor that a page has once: a heading that comes again gets a number."""
+        seen[anchor] = seen.get(anchor, 0) + 1
+        return anchor if seen[anchor] == 1 else f"{anchor}-{seen[anchor]}"
+
     return environment.get_template("page.html").render(
         page=page,
         pages=pages,
@@ -126,6 +133,7 @@ def render_html(page: Page, pages: Sequence[Page]) -> str:
         style=(TEMPLATES / "page.css").read_text(),
         script=(TEMPLATES / "page.js").read_text(),
         inline=inline,
+        unique=unique,
         numeric=numeric,
         kind=lambda part: type(part).__name__,
     )
