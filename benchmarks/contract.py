@@ -36,6 +36,7 @@ __all__ = [
     "Prober",
     "Probing",
     "RankLog",
+    "Refused",
     "Server",
     "Serving",
     "Step",
@@ -198,7 +199,14 @@ V2 = Dialect('{"inputs": [{"name": "x", "shape": $shape, "datatype": "FP32", "da
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declined:
-    """What the tool does not offer, in its own words or those of its documentation."""
+    """What the tool does not offer, by its documentation: said, and not tried."""
+
+    said: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """What the tool itself answered, in its own words, when it was asked for something."""
 
     said: str
 
@@ -207,17 +215,17 @@ class Declined:
 class Endpoint:
     """Where a server answers, or will as soon as it is ready: readiness is found out from outside.
 
-    The last three are what else the same server offers, for scenarios that ask (`load.probes`): a URL, or Declined.
-    None says nothing about it.
+    The last three are what else the same server offers, for scenarios that ask (`load.probes`): a URL, Declined
+    or Refused. None says nothing about it.
     """
 
     url: str  # of the route that predicts: http://host:port/path, or grpc://host:port/model for V2 over gRPC
     dialect: Dialect
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None  # whose early end is the server's; None: the worker itself
-    metrics: str | Declined | None = None  # a page in Prometheus' text format
-    second: str | Declined | None = None  # as `url`, of the model `Serving.beside`; the path names it `second`
-    grpc: str | Declined | None = None  # the same over gRPC; torchserve://host:port/model for its own service
+    metrics: str | Declined | Refused | None = None  # a page in Prometheus' text format
+    second: str | Declined | Refused | None = None  # as `url`, of `Serving.beside`; the path names it `second`
+    grpc: str | Declined | Refused | None = None  # the same over gRPC; torchserve://host:port/model for its own service
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

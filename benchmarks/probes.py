@@ -1,8 +1,9 @@
 """What tools that neither train nor serve are asked: our work and our checks, over the verbs that a tool's file gives.
 
 A tool's `probe(job)` gives subjects by name; each subject below is a Protocol, and what it is asked stands under it. A
-verb that a tool does not have is `Declined`, in the tool's own words; None is not asked. Values are drawn from the
-job's seed, so that an answer cannot be known beforehand, and every check has a control that must fail.
+verb that a tool does not have is `Declined`; None is not asked. Values are drawn from the job's seed, so that an answer
+cannot be known beforehand; what was handed over is deleted before it is asked for; a lookup is also tried where nothing
+must be found. A check that breaks off has failed in everything that it has not said yet.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import dataclasses
 import hashlib
 import math
 import random
+import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,12 +22,14 @@ from benchmarks.contract import Declined, Probing
 
 RUNS, STEPS, METRICS, PARAMETERS = 5, 100, 10, 20
 BYTES = 1_000_000  # of an artefact, a version of a model, or what one task hands to the next
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+LONGEST = 500  # letters of what is said of a failure
 TOLERANCE = 1e-12  # of a stored float: some databases keep fewer digits of a double
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """`passed`, `failed` (tried, and wrong), or `none` (the tool has no such thing, or refuses in its own words)."""
+    """`passed`, `failed` (tried, and wrong), `none` (the tool itself refuses), or `declined` (said, and not tried)."""
 
     name: str
     state: str
@@ -45,7 +50,8 @@ class Tracker(Protocol):
         """What was stored. Raises where there is no such run."""
         ...
 
-    search: Callable[[str, float], set[str]] | Declined | None  # ids of runs whose last value of a metric is larger
+    # Ids of runs whose last value of a metric is larger and whose parameter is this: metric, bound, parameter, value.
+    search: Callable[[str, float, str, str], set[str]] | Declined | None
     delete: Callable[[str], None] | Declined | None
 
 
@@ -77,14 +83,14 @@ class Versions(Protocol):
 
 
 class Lineage(Protocol):
-    """From a registered model to the run that made it."""
+    """From a registered model to the run that made it, and to the data set of that run."""
 
-    def made(self, file: Path) -> tuple[str, str]:
-        """Register a file from within a run; returns the run's id and the version."""
+    def made(self, file: Path, data: str) -> tuple[str, str]:
+        """Register a file that a run made from a data set of this name; returns the run's id and the version."""
         ...
 
-    def origin(self, version: str) -> str:
-        """The id of the run that made a version; empty where none did."""
+    def origin(self, version: str) -> tuple[str, str]:
+        """The id of the run that made a version, and its data set; empty where none did."""
         ...
 
     def alone(self, file: Path) -> str:
@@ -103,42 +109,41 @@ class Orchestrator(Protocol):
 
 
 def track(one: Tracker, job: Probing) -> Iterator[Finding]:
-    """A workload of five runs, read back whole; then found by a metric, then deleted."""
+    """A workload of five runs, read back whole; then found by a metric and a parameter, then deleted."""
     draw = random.Random(job.seed)
-    artefact = Path(job.scratch, "artefact.bin")
-    artefact.write_bytes(draw.randbytes(BYTES))
     logged = {}
     for number in range(RUNS):
         parameters = {f"p{index}": str(draw.random()) for index in range(PARAMETERS)}
+        parameters["group"] = "odd" if number % 2 else "even"
         series = {f"m{index}": [draw.random() for _ in range(STEPS)] for index in range(METRICS)}
         series["m0"][-1] = float(number)
-        logged[one.log(f"run {number}", parameters, series, artefact)] = parameters, series
-    wrong = [
-        f"{run}: {fault}"
-        for run, (parameters, series) in logged.items()
-        if (fault := unlike(one.read(run), parameters, series, artefact))
-    ]
+        content = draw.randbytes(BYTES)
+        artefact = Path(job.scratch, f"artefact-{number}.bin")
+        artefact.write_bytes(content)
+        logged[one.log(f"run {number}", parameters, series, artefact)] = parameters, series, content
+        artefact.unlink()
+    wrong = [f"{run}: {fault}" for run, expected in logged.items() if (fault := unlike(one.read(run), *expected))]
     said = f"{RUNS} runs with {STEPS} steps of {METRICS} metrics, {PARAMETERS} parameters and an artefact"
     yield Finding("track", "failed" if wrong else "passed", f"{said}: {wrong[0] if wrong else 'read back equal'}")
     ids = list(logged)
     if isinstance(one.search, Declined):
-        yield Finding("search", "none", one.search.said)
+        yield Finding("search", "declined", one.search.said)
     elif one.search:
-        found, none = one.search("m0", 2.5), one.search("m0", float(RUNS))
-        right = found == set(ids[3:]) and not none
-        yield Finding("search", "passed" if right else "failed", f"a filter on a metric found {len(found)} runs of 2")
+        found, none = one.search("m0", 0.5, "group", "odd"), one.search("m0", float(RUNS), "group", "odd")
+        right = found == {ids[1], ids[3]} and not none
+        said = f"a filter on a metric and a parameter found {len(found)} runs of 2, and none where there are none"
+        yield Finding("search", "passed" if right else "failed", said)
     if isinstance(one.delete, Declined):
-        yield Finding("api", "none", one.delete.said)
+        yield Finding("api", "declined", one.delete.said)
     elif one.delete:
-        one.delete(ids[0])
-        searched = callable(one.search)
-        gone = ids[0] not in one.search("m0", -1.0) if callable(one.search) else refuses(one.read, ids[0])
-        verbs = "created, read, found and deleted" if searched else "created, read and deleted"
-        yield Finding("api", "passed" if gone else "failed", f"runs were {verbs} by its library")
+        one.delete(ids[1])
+        left = one.search("m0", 0.5, "group", "odd") if callable(one.search) else None
+        gone = refuses(one.read, ids[1]) if left is None else left == {ids[3]}
+        yield Finding("api", "passed" if gone else "failed", "runs were created, read, found and deleted by library")
 
 
 def unlike(
-    found: tuple[Mapping[str, str], Series, bytes], parameters: Mapping[str, str], series: Series, artefact: Path
+    found: tuple[Mapping[str, str], Series, bytes], parameters: Mapping[str, str], series: Series, artefact: bytes
 ) -> str:
     """What differs between a stored run and what was logged; empty where nothing does."""
     stored, values, content = found
@@ -151,7 +156,7 @@ def unlike(
             return f"{name}: {len(values[name])} of {len(expected)} steps"
         if not all(math.isclose(a, b, abs_tol=TOLERANCE) for a, b in zip(values[name], expected, strict=True)):
             return f"{name}: other values"
-    return "" if content == artefact.read_bytes() else "the artefact differs"
+    return "" if content == artefact else "the artefact differs"
 
 
 def register(one: Registry, job: Probing) -> Iterator[Finding]:
@@ -163,6 +168,7 @@ def register(one: Registry, job: Probing) -> Iterator[Finding]:
         file = Path(job.scratch, f"model-{number}.bin")
         file.write_bytes(content)
         versions.append(one.put("net", file))
+        file.unlink()
     equal = [one.get("net", version) == content for version, content in zip(versions, contents, strict=True)]
     control = refuses(one.get, "net", "no-such-version")
     right = all(equal) and control
@@ -170,8 +176,8 @@ def register(one: Registry, job: Probing) -> Iterator[Finding]:
     yield Finding("register", "passed" if right else "failed", said if right else f"equal: {equal}, control: {control}")
     if isinstance(one.assign, Declined) or isinstance(one.assigned, Declined):
         said = one.assign.said if isinstance(one.assign, Declined) else str(one.assigned)
-        yield Finding("stage", "none", said)
-        yield Finding("promote", "none", said)
+        yield Finding("stage", "declined", said)
+        yield Finding("promote", "declined", said)
         return
     one.assign("net", "staging", versions[0])
     staged = one.assigned("net", "staging") == contents[0]
@@ -195,14 +201,15 @@ def version(one: Versions, job: Probing) -> Iterator[Finding]:
 
 
 def lineage(one: Lineage, job: Probing) -> Iterator[Finding]:
-    """A version leads to its run; one that no run made leads to none."""
-    file = Path(job.scratch, "made.bin")
-    file.write_bytes(random.Random(job.seed + 3).randbytes(1000))
-    run, made = one.made(file)
+    """A version leads to its run and to the data of that; one that no run made leads to none."""
+    draw = random.Random(job.seed + 3)
+    file, data = Path(job.scratch, "made.bin"), f"data-{draw.randrange(10**9)}"
+    file.write_bytes(draw.randbytes(1000))
+    run, made = one.made(file, data)
     origin, other = one.origin(made), one.origin(one.alone(file))
-    right = origin == run and not other
-    said = f"a version leads to its run, and one that no run made to {other or 'none'}"
-    yield Finding("lineage", "passed" if right else "failed", said)
+    right = origin == (run, data) and not any(other)
+    said = "a version leads to its run and its data set, and one that no run made to none"
+    yield Finding("lineage", "passed" if right else "failed", said if right else f"{origin} and {other}")
 
 
 def orchestrate(one: Orchestrator, job: Probing) -> Iterator[Finding]:
@@ -214,7 +221,7 @@ def orchestrate(one: Orchestrator, job: Probing) -> Iterator[Finding]:
     said = f"{BYTES:,} bytes from one task to the next, {where}: {'equal' if right else 'not equal'}"
     yield Finding("flow", "passed" if right else "failed", said)
     if isinstance(one.retry, Declined):
-        yield Finding("retry", "none", one.retry.said)
+        yield Finding("retry", "declined", one.retry.said)
     if not callable(one.retry):
         return
     attempts = Path(job.scratch, "attempts.txt")
@@ -225,9 +232,12 @@ def orchestrate(one: Orchestrator, job: Probing) -> Iterator[Finding]:
 
 
 def operations(one: Mapping[str, tuple[str, bool]], job: Probing) -> Iterator[Finding]:
-    """What a vendor's installed client offers: it shows that an operation exists, never how well it works."""
+    """What a vendor's installed client offers: it shows that an operation exists, never how well it works.
+
+    One that is not found has failed: it may have another name today, which is no proof that there is none.
+    """
     for name, (operation, there) in one.items():
-        yield Finding(name, "passed" if there else "none", f"{operation} {'exists' if there else 'does not exist'}")
+        yield Finding(name, "passed" if there else "failed", f"{operation} {'exists' if there else 'is not found'}")
 
 
 def refuses(call: Callable[..., Any], *arguments: Any) -> bool:
@@ -239,11 +249,35 @@ def refuses(call: Callable[..., Any], *arguments: Any) -> bool:
     return False
 
 
-CHECKS: dict[str, Callable[[Any, Probing], Iterator[Finding]]] = {
-    "track": track,
-    "register": register,
-    "version": version,
-    "lineage": lineage,
-    "orchestrate": orchestrate,
-    "operations": operations,
+# Subject to its check, and to the names of what that finds.
+CHECKS: dict[str, tuple[Callable[[Any, Probing], Iterator[Finding]], tuple[str, ...]]] = {
+    "track": (track, ("track", "search", "api")),
+    "register": (register, ("register", "stage", "promote")),
+    "version": (version, ("version",)),
+    "lineage": (lineage, ("lineage",)),
+    "orchestrate": (orchestrate, ("flow", "retry")),
+    "operations": (operations, ()),
 }
+
+
+def ask(name: str, subject: Any, job: Probing) -> Iterator[Finding]:
+    """Everything about one subject; a check that breaks off leaves a failure for each finding that it still owed."""
+    check, names = CHECKS[name]
+    if isinstance(subject, Declined):
+        yield from (Finding(one, "declined", subject.said) for one in names)
+        return
+    said = set()
+    try:
+        for found in check(subject, job):
+            said.add(found.name)
+            yield found
+    except Exception as error:
+        traceback.print_exc()  # into the trial's log
+        why = COLOURS.sub("", f"{type(error).__name__}: {error}")[:LONGEST]
+        yield from (Finding(one, "failed", why) for one in names if one not in said and owed(one, subject))
+
+
+def owed(name: str, subject: Any) -> bool:
+    """Whether a finding was still to come: not where the tool's file does not offer the verb."""
+    verb = {"search": "search", "api": "delete", "retry": "retry"}.get(name)
+    return verb is None or callable(getattr(subject, verb, None))

@@ -14,7 +14,6 @@ import dataclasses
 import importlib
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -29,8 +28,6 @@ from benchmarks import contract, inputs, isolation, loop, probes
 PROTOCOL = 3
 BATCH = 10_000  # samples a record: lines stay short enough to parse without a stall
 TRACEBACK_LINES = 30
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-LONGEST = 500  # letters of what is said of a failed probe
 TICK_S = 0.2  # how late the end of a server may be noticed
 stop_asked = threading.Event()
 
@@ -148,11 +145,14 @@ def serve(request: dict[str, Any], wire: Wire) -> None:
         wire.phase("teardown")
 
 
+ABSENT = (contract.Declined, contract.Refused)
+
+
 def offers(endpoint: contract.Endpoint) -> dict[str, Any]:
     """What the endpoint says of each probe: a URL, or why there is none."""
     said = {name: getattr(endpoint, name) for name in ("metrics", "second", "grpc")}
     return {
-        name: {"declined": offer.said} if isinstance(offer, contract.Declined) else offer
+        name: {type(offer).__name__.lower(): offer.said} if isinstance(offer, ABSENT) else offer
         for name, offer in said.items()
         if offer is not None
     }
@@ -186,25 +186,16 @@ class ServerEnded(Exception):
 
 def probe(request: dict[str, Any], wire: Wire) -> None:
     """Run a trial: ask a tool everything that it has a subject for."""
-    job = contract.Probing(**{**request["job"], "ports": tuple(request["job"]["ports"])})
+    fields = request["job"]
+    ports = isolation.free_ports(fields["host"], len(fields["ports"])) if request["exposed"] else fields["ports"]
+    job = contract.Probing(**{**fields, "ports": tuple(ports)})
     tool: contract.Prober = importlib.import_module(request["module"])
     wire.phase("launch")
     with tool.probe(job) as subjects:
         wire.phase("measure")
         for name, subject in subjects.items():
-            found: Any
-            if isinstance(subject, contract.Declined):
-                found = [probes.Finding(name, "none", subject.said)]
-            else:
-                found = probes.CHECKS[name](subject, job)
-            try:
-                for one in found:
-                    wire.send("finding", **dataclasses.asdict(one))
-            except Exception as error:
-                # One subject's fault says nothing of the others.
-                traceback.print_exc()
-                said = COLOURS.sub("", f"{type(error).__name__}: {error}")
-                wire.send("finding", name=name, state="failed", said=said[:LONGEST])
+            for found in probes.ask(name, subject, job):
+                wire.send("finding", **dataclasses.asdict(found))
         wire.phase("teardown")
 
 

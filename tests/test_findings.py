@@ -24,6 +24,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
     calls = 0
     counted = 1
+    page = True  # whether there are metrics
     generous = False  # answers under any name
 
     def do_POST(self) -> None:
@@ -34,7 +35,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.reply(200 if known else 404, json.dumps({"predictions": [factor * sum(row) for row in rows]}))
 
     def do_GET(self) -> None:
-        self.reply(200, f'# HELP calls\nrequests_total{{route="x"}} {type(self).calls}\nup 1\n')
+        text = f'# HELP calls\nrequests_total{{route="x"}} {type(self).calls}\ngc_total {type(self).calls}\nup 1\n'
+        self.reply(200 if self.page else 404, text)
 
     def reply(self, status: int, text: str) -> None:
         self.send_response(status)
@@ -75,7 +77,7 @@ def test_a_counter_that_rises_by_the_calls_made_is_found(url: str) -> None:
     (found,) = find(url, metrics=f"{url}/metrics")
 
     assert found.state == "passed"
-    assert 'requests_total{route="x"} rose by exactly 10' in found.said
+    assert 'requests_total{route="x"} rose by exactly 10 and 7' in found.said
 
 
 @pytest.mark.parametrize("url", [{"counted": 2}], indirect=True)
@@ -98,11 +100,19 @@ def test_the_first_model_in_the_place_of_the_second_fails(url: str) -> None:
     assert find(url, second=f"{url}/model")[0].said == "4 of 8 predictions of the two models are not theirs"
 
 
-def test_what_a_tool_declines_is_none_and_tried_all_the_same(url: str) -> None:
-    grpc, metrics = find(url, grpc={"declined": "HTTP alone"}, metrics={"declined": "no page"})
+def test_what_a_tool_refuses_is_none_and_what_its_file_says_is_declined(url: str) -> None:
+    refused, second, metrics = find(
+        url, grpc={"refused": "no service"}, second={"declined": "one model"}, metrics={"declined": "no page"}
+    )
 
-    assert grpc == Finding("grpc", "none", "HTTP alone")
+    assert refused == Finding("grpc", "none", "no service")
+    assert second == Finding("second", "declined", "one model")
     assert metrics.state == "failed"  # there is a page after all
+
+
+@pytest.mark.parametrize("url", [{"page": False}], indirect=True)
+def test_a_metrics_page_that_is_not_there_is_none(url: str) -> None:
+    assert find(url, metrics={"declined": "no page"}) == [Finding("metrics", "none", "no page (/metrics answers 404)")]
 
 
 def test_a_probe_that_cannot_reach_its_place_fails_with_the_cause(url: str) -> None:

@@ -32,7 +32,7 @@ class Memory:
         self.runs: dict[str, Any] = {}
         self.versions: list[bytes] = []
         self.stages: dict[str, str] = {}
-        self.origins: dict[str, str] = {}
+        self.origins: dict[str, tuple[str, str]] = {}
 
     def log(self, name: str, parameters: Mapping[str, str], series: Any, artefact: Path) -> str:
         self.runs[name] = dict(parameters), {key: list(values) for key, values in series.items()}, artefact.read_bytes()
@@ -41,8 +41,12 @@ class Memory:
     def read(self, run: str) -> Any:
         return self.runs[run]
 
-    def search(self, metric: str, above: float) -> set[str]:
-        return {name for name, (_, series, _) in self.runs.items() if series[metric][-1] > above}
+    def search(self, metric: str, above: float, parameter: str, value: str) -> set[str]:
+        return {
+            name
+            for name, (parameters, series, _) in self.runs.items()
+            if series[metric][-1] > above and parameters[parameter] == value
+        }
 
     def delete(self, run: str) -> None:
         del self.runs[run]
@@ -67,16 +71,16 @@ class Memory:
     def fetch(self, state: str) -> bytes:
         return self.versions[int(state)]
 
-    def made(self, file: Path) -> tuple[str, str]:
+    def made(self, file: Path, data: str) -> tuple[str, str]:
         version = self.put("made", file)
-        self.origins[version] = "run"
+        self.origins[version] = "run", data
         return "run", version
 
     def alone(self, file: Path) -> str:
         return self.put("made", file)
 
-    def origin(self, version: str) -> str:
-        return self.origins.get(version, "")
+    def origin(self, version: str) -> tuple[str, str]:
+        return self.origins.get(version, ("", ""))
 
     def flow(self, content: bytes) -> tuple[str, int, int]:
         return hashlib.sha256(content).hexdigest(), os.getpid(), os.getpid()
@@ -99,8 +103,8 @@ class Careless(Memory):
     def get(self, name: str, version: str) -> bytes:
         return self.versions[-1]
 
-    def origin(self, version: str) -> str:
-        return "run"
+    def origin(self, version: str) -> tuple[str, str]:
+        return "run", "data"
 
     def flow(self, content: bytes) -> tuple[str, int, int]:
         return super().flow(content[:-1])
@@ -111,7 +115,7 @@ class Careless(Memory):
 
 
 def states(name: str, subject: Any, job: Probing) -> dict[str, str]:
-    return {one.name: one.state for one in probes.CHECKS[name](subject, job)}
+    return {one.name: one.state for one in probes.ask(name, subject, job)}
 
 
 def test_a_tool_that_does_it_passes(job: Probing) -> None:
@@ -130,20 +134,52 @@ def test_a_tool_that_only_seems_to_fails(job: Probing) -> None:
     assert states("orchestrate", Careless(), job) == {"flow": "failed", "retry": "failed"}
 
 
-def test_what_is_declined_is_none_and_what_is_not_asked_is_nothing(job: Probing) -> None:
+class Pointer(Memory):
+    """Remembers where a file was, and reads it there when it is asked."""
+
+    places: list[Path]
+
+    def put(self, name: str, file: Path) -> str:
+        self.places = [*getattr(self, "places", []), file]
+        return str(len(self.places) - 1)
+
+    def get(self, name: str, version: str) -> bytes:
+        return self.places[int(version)].read_bytes()
+
+
+class Breaks(Memory):
+    """Registers rightly, and breaks over its stages; searches break, too."""
+
+    def assign(self, name: str, stage: str, version: str) -> None:
+        raise RuntimeError("no stages today")
+
+    def search(self, metric: str, above: float, parameter: str, value: str) -> set[str]:
+        raise RuntimeError("no index")
+
+
+def test_a_registry_that_only_remembers_where_a_file_was_fails(job: Probing) -> None:
+    assert states("register", Pointer(), job) == dict.fromkeys(("register", "stage", "promote"), "failed")
+
+
+def test_a_check_that_breaks_off_has_failed_in_what_it_still_owed(job: Probing) -> None:
+    assert states("register", Breaks(), job) == {"register": "passed", "stage": "failed", "promote": "failed"}
+    assert states("track", Breaks(), job) == {"track": "passed", "search": "failed", "api": "failed"}
+
+
+def test_what_is_declined_is_said_and_what_is_not_asked_is_nothing(job: Probing) -> None:
     one = Memory()
     one.retry = Declined("there are no retries")
     other = Memory()
     other.retry = None
 
-    assert list(probes.orchestrate(one, job))[1] == Finding("retry", "none", "there are no retries")
+    assert list(probes.orchestrate(one, job))[1] == Finding("retry", "declined", "there are no retries")
     assert states("orchestrate", other, job) == {"flow": "passed"}
 
 
 def test_operations_say_what_exists(job: Probing) -> None:
     found = list(probes.operations({"a": ("Create", True), "b": ("Delete", False)}, job))
 
-    assert [(one.state, one.said) for one in found] == [("passed", "Create exists"), ("none", "Delete does not exist")]
+    assert [(one.state, one.said) for one in found] == [("passed", "Create exists"), ("failed", "Delete is not found")]
 
 
 def test_a_trial_keeps_what_was_found_and_one_subjects_fault_leaves_the_others(assay: Assay, checkout: Path) -> None:
@@ -155,6 +191,6 @@ def test_a_trial_keeps_what_was_found_and_one_subjects_fault_leaves_the_others(a
     assert done.returncode == 0, done.stderr
     assert row["outcome"] == "ok"
     assert found["version"] == ("passed", "two states of 1,000,000 bytes by their ids: 2 equal")
-    assert found["lineage"] == ("none", "nothing is written down")
-    assert found["orchestrate"] == ("failed", "RuntimeError: no executor")
+    assert found["lineage"] == ("declined", "nothing is written down")
+    assert found["flow"] == ("failed", "RuntimeError: no executor")
     assert "nothing is written down" in (checkout / "reports/latest/scenarios/asked.html").read_text()

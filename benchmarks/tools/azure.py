@@ -14,30 +14,39 @@
 
 import contextlib
 import importlib
-import importlib.metadata
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from typing import Any
 
 from benchmarks.contract import Probing
 
-# What backs a row of the table: module, attribute.
+ML, BLOB = "azure-ai-ml", "azure-storage-blob"
+# What backs a row of the table: distribution, module, attribute.
 OPERATIONS = {
-    "storage": ("azure.storage.blob", "BlobClient.upload_blob"),
-    "training": ("azure.ai.ml", "PyTorchDistribution"),
-    "versioning": ("azure.ai.ml.operations", "ModelOperations.create_or_update"),
-    "deployment": ("azure.ai.ml.operations", "OnlineDeploymentOperations.begin_create_or_update"),
-    "batch": ("azure.ai.ml.operations", "BatchEndpointOperations.invoke"),
-    "pipelines": ("azure.ai.ml.dsl", "pipeline"),
+    "storage": [(BLOB, "azure.storage.blob", "BlobClient.upload_blob")],
+    "training": [(ML, "azure.ai.ml", "PyTorchDistribution"), (ML, "azure.ai.ml.entities", "JobResourceConfiguration")],
+    "versioning": [
+        (ML, "azure.ai.ml.operations", "ModelOperations.create_or_update"),
+        (ML, "azure.ai.ml.operations", "ModelOperations.get"),
+    ],
+    "batch": [(ML, "azure.ai.ml.operations", "BatchEndpointOperations.invoke")],
+    "pipelines": [(ML, "azure.ai.ml.dsl", "pipeline")],
 }
 
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
-    version = importlib.metadata.version("azure-ai-ml")
     found = {}
-    for name, (module, path) in OPERATIONS.items():
-        target: Any = importlib.import_module(module)
-        for part in path.split("."):
-            target = getattr(target, part, None)
-        found[name] = f"{module}.{path} in azure-ai-ml {version}", target is not None
+    for name, asked in OPERATIONS.items():
+        said = ", ".join(f"{module}.{path} ({package} {version(package)})" for package, module, path in asked)
+        found[name] = said, all(there(module, path) for _, module, path in asked)
     yield {"operations": found}
+
+
+def there(module: str, path: str) -> bool:
+    target: Any = importlib.import_module(module)
+    for part in path.split("."):
+        # Fields of a message are no attributes of its class.
+        fields = getattr(getattr(target, "meta", None), "fields", {})
+        target = fields[part] if part in fields else getattr(target, part, None)
+    return target is not None

@@ -55,6 +55,6 @@ def serve(job: Serving) -> Iterator[Endpoint]:
             Dialect('{"data": $rows}', "predictions"),
             process=server,
             metrics=Declined("the inference server has no metrics page"),
-            second=Declined("one entry script, and one route /score"),
+            second=Declined("one entry script behind one route: a model has no route of its own"),
             grpc=Declined("the inference server answers HTTP alone"),
         )

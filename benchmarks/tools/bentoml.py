@@ -25,13 +25,14 @@ from pathlib import Path
 import bentoml
 import numpy as np
 
-from benchmarks.contract import JOB, Declined, Dialect, Endpoint, Serving
+from benchmarks.contract import JOB, Dialect, Endpoint, Refused, Serving
 
 # Read when the service is declared, in the server's processes; the worker that starts them has no job yet.
-REFUSAL_S = 30.0
-replicas, settings = 1, {}
+REFUSAL_S, REFUSAL = 30.0, "doesn't support gRPC serving"
+replicas, settings, both = 1, {}, False
 if JOB in os.environ:
-    replicas, settings = Serving.from_environment().replicas, Serving.from_environment().settings
+    own = Serving.from_environment()
+    replicas, settings, both = own.replicas, own.settings, own.beside is not None
 batching = {"batchable": True, "max_batch_size": settings["max_batch"]} if "max_batch" in settings else {}
 
 
@@ -45,10 +46,12 @@ class Model:
         predictions: np.ndarray = self.predictors["model"](x)
         return predictions
 
-    @bentoml.api(**batching)
-    def second(self, x: np.ndarray) -> np.ndarray:
-        predictions: np.ndarray = self.predictors["second"](x)
-        return predictions
+    if both:
+
+        @bentoml.api(**batching)
+        def second(self, x: np.ndarray) -> np.ndarray:
+            predictions: np.ndarray = self.predictors["second"](x)
+            return predictions
 
 
 @contextlib.contextmanager
@@ -59,6 +62,7 @@ def serve(job: Serving) -> Iterator[Endpoint]:
     ]
     variables = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": f"{job.scratch}/bentoml"}
     root = f"http://{job.host}:{job.port}"
+    refusal = grpc_answer(job) if job.second else None  # before the server runs, whose files it would touch
     with job.start(command, variables) as server:
         yield Endpoint(
             f"{root}/predict",
@@ -66,19 +70,20 @@ def serve(job: Serving) -> Iterator[Endpoint]:
             process=server,
             metrics=f"{root}/metrics",
             second=f"{root}/second",
-            grpc=grpc_answer(job, variables) if job.second else None,
+            grpc=refusal,
         )
 
 
-def grpc_answer(job: Serving, variables: dict[str, str]) -> Declined | None:
-    """What BentoML says to serving this class over gRPC; None where it does not refuse at once."""
+def grpc_answer(job: Serving) -> Refused | None:
+    """What BentoML says to serving this class over gRPC; None where it says anything else."""
     command = [sys.executable, "-m", "bentoml", "serve-grpc", f"{__name__}:Model", "--host", job.host]
     command += ["--port", str(job.ports[1]), "--working-dir", str(Path(__file__).parents[2])]
-    try:
+    variables = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": f"{job.scratch}/refused"}
+    with contextlib.suppress(subprocess.TimeoutExpired):
         asked = subprocess.run(
             command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=REFUSAL_S, check=False
         )
-    except subprocess.TimeoutExpired:
-        return None
-    lines = [line for line in (asked.stderr or asked.stdout).splitlines() if line.strip()]
-    return Declined(f"`bentoml serve-grpc`: {lines[-1].strip()}") if asked.returncode and lines else None
+        for line in asked.stderr.splitlines():
+            if REFUSAL in line:
+                return Refused(f"to a service class, `bentoml serve-grpc` says: {line.strip()}")
+    return None

@@ -37,6 +37,7 @@ class Repository:
         self.git("config", "user.email", "someone@example.org")
         self.git("config", "user.name", "someone")
         self.dvc("init", "-q")
+        self.dvc("config", "-q", "core.check_update", "false")
         self.dvc("remote", "add", "-q", "-d", "store", str(folder.with_name("store")))
         self.commit("begin")
 
@@ -76,7 +77,7 @@ class Repository:
 class Tracker:
     """DVCLive: a folder a run, with metrics as tab-separated lines."""
 
-    # `dvc exp` works on experiments that DVC saves as git references; these are files alone.
+    # `dvc exp` shows, compares and removes experiments that are saved as git references; it is not asked yet.
     search = delete = None
 
     def __init__(self, repository: Repository) -> None:
@@ -136,6 +137,7 @@ class Registry:
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    os.environ |= {"DVC_NO_ANALYTICS": "1"}
     repository = Repository(Path(job.scratch, "data"))
     yield {
         "track": Tracker(repository),

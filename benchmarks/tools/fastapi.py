@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import fastapi
 
-from benchmarks.contract import V1, Declined, Endpoint, Serving
+from benchmarks.contract import V1, Endpoint, Serving
 
 
 @contextlib.contextmanager
@@ -32,16 +32,8 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         *("--host", job.host, "--port", str(job.port), "--workers", str(job.replicas)),
         *([] if job.settings.get("access_log", True) else ["--no-access-log"]),
     ]
-    root = f"http://{job.host}:{job.port}"
     with job.start(command) as server:
-        yield Endpoint(
-            f"{root}/predict",
-            V1,
-            process=server,
-            metrics=Declined("FastAPI and uvicorn have no metrics page: prometheus-client is mounted by hand"),
-            second=f"{root}/second",
-            grpc=Declined("ASGI, which FastAPI is written for, speaks HTTP and WebSocket"),
-        )
+        yield Endpoint(f"http://{job.host}:{job.port}/predict", V1, process=server)
 
 
 def application(predictor: Callable[[Any], Any] | None = None) -> fastapi.FastAPI:
@@ -52,12 +44,5 @@ def application(predictor: Callable[[Any], Any] | None = None) -> fastapi.FastAP
     @app.post("/predict")
     def answer(instances: Annotated[list[list[float]], fastapi.Body(embed=True)]) -> dict[str, Any]:
         return {"predictions": predict(instances).tolist()}
-
-    if not predictor and (beside := Serving.from_environment().beside):
-        predict_second = beside.predictor()
-
-        @app.post("/second")
-        def answer_second(instances: Annotated[list[list[float]], fastapi.Body(embed=True)]) -> dict[str, Any]:
-            return {"predictions": predict_second(instances).tolist()}
 
     return app

@@ -15,30 +15,42 @@
 import contextlib
 import importlib
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from typing import Any
-
-from google.cloud import aiplatform
 
 from benchmarks.contract import Probing
 
-# What backs a row of the table: module, attribute.
+AI, STORAGE = "google-cloud-aiplatform", "google-cloud-storage"
+# What backs a row of the table: distribution, module, attribute.
 OPERATIONS = {
-    "storage": ("google.cloud.storage", "Blob.upload_from_filename"),
-    "training": ("google.cloud.aiplatform", "CustomJob.run"),
-    "versioning": ("google.cloud.aiplatform", "Model.upload"),
-    "tracking": ("google.cloud.aiplatform", "log_metrics"),
-    "deployment": ("google.cloud.aiplatform", "Model.deploy"),
-    "batch": ("google.cloud.aiplatform", "Model.batch_predict"),
-    "pipelines": ("google.cloud.aiplatform", "PipelineJob.submit"),
+    "storage": [(STORAGE, "google.cloud.storage", "Blob.upload_from_filename")],
+    "training": [
+        (AI, "google.cloud.aiplatform", "CustomJob.run"),
+        (AI, "google.cloud.aiplatform_v1.types", "WorkerPoolSpec.replica_count"),
+    ],
+    "versioning": [(AI, "google.cloud.aiplatform", "Model.upload"), (AI, "google.cloud.aiplatform", "ModelRegistry")],
+    "tracking": [
+        (AI, "google.cloud.aiplatform", "log_metrics"),
+        (AI, "google.cloud.aiplatform", "get_experiment_df"),
+    ],
+    "batch": [(AI, "google.cloud.aiplatform", "Model.batch_predict")],
+    "pipelines": [(AI, "google.cloud.aiplatform", "PipelineJob.submit")],
 }
 
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
     found = {}
-    for name, (module, path) in OPERATIONS.items():
-        target: Any = importlib.import_module(module)
-        for part in path.split("."):
-            target = getattr(target, part, None)
-        found[name] = f"{module}.{path} in google-cloud-aiplatform {aiplatform.__version__}", target is not None
+    for name, asked in OPERATIONS.items():
+        said = ", ".join(f"{module}.{path} ({package} {version(package)})" for package, module, path in asked)
+        found[name] = said, all(there(module, path) for _, module, path in asked)
     yield {"operations": found}
+
+
+def there(module: str, path: str) -> bool:
+    target: Any = importlib.import_module(module)
+    for part in path.split("."):
+        # Fields of a message are no attributes of its class.
+        fields = getattr(getattr(target, "meta", None), "fields", {})
+        target = fields[part] if part in fields else getattr(target, part, None)
+    return target is not None

@@ -50,9 +50,23 @@ def pipeline(path: str) -> list:  # type: ignore[type-arg]
     return take(content=given.outputs["content"], first=given.outputs["Output"]).output
 
 
-class Local:
-    retry = None  # `set_retry` is for the backend
+@dsl.component(install_kfp_package=False)
+def fails_once(path: str) -> None:
+    import pathlib
 
+    attempts = pathlib.Path(path)
+    with attempts.open("a") as file:
+        file.write("attempt\n")
+    if len(attempts.read_text().splitlines()) == 1:
+        raise RuntimeError("the first attempt fails")
+
+
+@dsl.pipeline
+def retried(path: str) -> None:
+    fails_once(path=path).set_retry(num_retries=1, backoff_duration="0s")
+
+
+class Local:
     def __init__(self, scratch: str) -> None:
         self.content = Path(scratch, "content.bin")
         local.init(
@@ -63,6 +77,9 @@ class Local:
         self.content.write_bytes(content)
         digest, first, second = pipeline(path=str(self.content)).output
         return str(digest), int(first), int(second)
+
+    def retry(self, attempts: Path) -> None:
+        retried(path=str(attempts))
 
 
 @contextlib.contextmanager

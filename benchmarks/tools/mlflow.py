@@ -16,6 +16,7 @@
 """MLflow: a pyfunc model behind `mlflow models serve`, as Databricks packages it; tracking and registry on SQLite."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -103,49 +104,68 @@ class Store:
         (artefact,) = self.client.list_artifacts(run)
         return data.params, series, Path(self.client.download_artifacts(run, artefact.path)).read_bytes()
 
-    def search(self, metric: str, above: float) -> set[str]:
-        found = self.client.search_runs([self.experiment], filter_string=f"metrics.{metric} > {above}")
-        return {run.info.run_id for run in found}
+    def search(self, metric: str, above: float, parameter: str, value: str) -> set[str]:
+        text = f"metrics.{metric} > {above} and params.{parameter} = '{value}'"
+        return {run.info.run_id for run in self.client.search_runs([self.experiment], filter_string=text)}
 
     def delete(self, run: str) -> None:
         self.client.delete_run(run)
 
     def put(self, name: str, file: Path) -> str:
-        version, _ = self.create(name, file, None)
-        return version
+        return self.logged(name, file)[1]
 
-    def create(self, name: str, file: Path, run: str | None) -> tuple[str, str]:
-        from mlflow.exceptions import MlflowException
+    def logged(self, name: str, file: Path, data: str = "") -> tuple[str, str]:
+        """A pyfunc model around a file, logged in a run and registered by the same call; the run and the version."""
+        import mlflow
 
-        with contextlib.suppress(MlflowException):  # it exists already
-            self.client.create_registered_model(name)
-        made = self.client.create_model_version(name, f"file://{file}", run_id=run)
-        return str(made.version), str(made.run_id or "")
+        class Holder(mlflow.pyfunc.PythonModel):
+            def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+                return model_input
+
+        with mlflow.start_run(experiment_id=self.experiment) as run:
+            if data:
+                mlflow.log_input(mlflow.data.from_numpy(np.arange(4.0), name=data), context="training")
+            made = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=Holder(),
+                artifacts={"file": str(file)},
+                pip_requirements=["mlflow"],
+                registered_model_name=name,
+            )
+        return run.info.run_id, str(made.registered_model_version)
 
     def get(self, name: str, version: str) -> bytes:
-        return Path(self.client.get_model_version_download_uri(name, version).removeprefix("file://")).read_bytes()
+        return self.content(f"models:/{name}/{version}")
+
+    def content(self, uri: str) -> bytes:
+        import mlflow
+
+        (file,) = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri), "artifacts").iterdir()
+        return file.read_bytes()
 
     def assign(self, name: str, stage: str, version: str) -> None:
         self.client.set_registered_model_alias(name, stage, version)
 
     def assigned(self, name: str, stage: str) -> bytes:
-        return self.get(name, str(self.client.get_model_version_by_alias(name, stage).version))
+        return self.content(f"models:/{name}@{stage}")
 
-    def made(self, file: Path) -> tuple[str, str]:
-        run = self.client.create_run(self.experiment).info.run_id
-        version, _ = self.create("made", file, run)
-        return run, version
+    def made(self, file: Path, data: str) -> tuple[str, str]:
+        return self.logged("made", file, data)
 
     def alone(self, file: Path) -> str:
-        version, _ = self.create("made", file, None)
-        return version
+        return str(self.client.create_model_version("made", f"file://{file}").version)
 
-    def origin(self, version: str) -> str:
-        return str(self.client.get_model_version("made", version).run_id or "")
+    def origin(self, version: str) -> tuple[str, str]:
+        run = self.client.get_model_version("made", version).run_id
+        if not run:
+            return "", ""
+        (given,) = self.client.get_run(run).inputs.dataset_inputs
+        return run, given.dataset.name
 
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before MLflow is imported, which reads it
     store = Store(Path(job.scratch))
     yield {
         "track": store,

@@ -79,7 +79,7 @@ def package(job: Serving) -> None:
         f"inference_address=http://{job.host}:{first}\n"
         f"management_address=http://{job.host}:{second}\n"
         f"metrics_address=http://{job.host}:{third}\n"
-        "metrics_mode=prometheus\n"
+        f"metrics_mode={'prometheus' if job.second else 'log'}\n"  # log is the default
         f"grpc_inference_address={job.host}\n"
         f"grpc_inference_port={fourth}\n"
         f"grpc_management_address={job.host}\n"

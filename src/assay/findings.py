@@ -1,14 +1,17 @@
-"""What a server can do beside answering: proved by calls whose outcome was checked, each with a control that must fail.
+"""What a server can do beside answering: proved by calls whose outcome was checked.
 
-A finding is `passed`, `failed` (tried, and wrong), or `none` (the tool has no such thing, or refuses in its own words).
+A finding is `passed`, `failed` (tried, and wrong), `none` (tried, and the tool itself has none or refuses), or
+`declined` (what the tool's file says of its documentation, and nobody tried).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import http.client
+import itertools
 import re
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -19,7 +22,9 @@ import numpy
 
 from assay.transport import Transport
 
-CALLS = 10  # that a counter has to rise by
+CALLS = (10, 7)  # that a counter has to rise by, one after the other
+COUNTER = re.compile(r"(?i)(request|infer|predict).*(_total|_count|2xx)$|^Requests2XX")
+NOT_THERE = (404, 405)
 SETTLE_S = 1.0  # for counters that are written behind the answer
 TIMEOUT_S = 10.0
 SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?P<labels>\{.*\})? (?P<value>[-+0-9.eE]+)")
@@ -56,7 +61,7 @@ def find(subject: Subject) -> list[Finding]:
     found = []
     for name, offer in subject.offers.items():
         if isinstance(offer, dict):
-            state, said = declined(subject, name, offer["declined"])
+            state, said = absent(subject, name, offer)
             found.append(Finding(name, state, said))
             continue
         try:
@@ -67,37 +72,44 @@ def find(subject: Subject) -> list[Finding]:
     return found
 
 
-def declined(subject: Subject, name: str, said: str) -> tuple[str, str]:
-    """What the tool's file says is not there, tried where it would be."""
+def absent(subject: Subject, name: str, offer: Mapping[str, str]) -> tuple[str, str]:
+    """What the tool refused, or its file says is not there; a metrics page is looked for where it would be."""
+    if "refused" in offer:
+        return "none", offer["refused"]
+    said = offer["declined"]
     if name != "metrics":
-        return "none", said
+        return "declined", said
     url = urllib.parse.urlunsplit(urllib.parse.urlsplit(subject.url)._replace(path="/metrics", query=""))
     try:
         scrape(url)
+    except urllib.error.HTTPError as fault:
+        return ("none" if fault.code in NOT_THERE else "declined"), f"{said} (/metrics answers {fault.code})"
     except (OSError, ValueError, http.client.HTTPException) as fault:
-        return "none", f"{said} (/metrics: {fault})"
+        return "declined", f"{said} (/metrics: {fault})"
     return "failed", f"said to have none, yet /metrics answers: {said}"
 
 
 def metrics(subject: Subject, url: str) -> tuple[str, str]:
-    """A request counter rises by exactly the calls made, and without calls not at all."""
-    before = scrape(url)
+    """A counter of requests rises by exactly the calls made, twice, and without calls not at all."""
     time.sleep(SETTLE_S)
-    idle = scrape(url)
-    for call in range(CALLS):
-        subject.transport.ask(call % len(subject.golden), TIMEOUT_S)
-    time.sleep(SETTLE_S)
-    after = scrape(url)
-    still = {key for key in idle if idle[key] == before.get(key, 0.0)}
-    exact = sorted(
-        key for key, value in after.items() if value - idle.get(key, 0.0) == CALLS and (key in still or key not in idle)
-    )
+    seen = [scrape(url)]
+    for calls in (0, *CALLS):
+        for call in range(calls):
+            status, _ = subject.transport.ask(call % len(subject.golden), TIMEOUT_S)
+            if status != 200:
+                return "failed", f"a call was answered with status {status}"
+        time.sleep(SETTLE_S)
+        seen.append(scrape(url))
+    exact = [
+        key
+        for key in sorted(seen[-1])
+        if COUNTER.search(key.split("{")[0])
+        and [after.get(key, 0.0) - before.get(key, 0.0) for before, after in itertools.pairwise(seen)] == [0, *CALLS]
+    ]
+    counts = " and ".join(map(str, CALLS))
     if exact:
-        return (
-            "passed",
-            f"{len(after)} series; {exact[0][:100]} rose by exactly {CALLS} for {CALLS} calls, and not without",
-        )
-    return "failed", f"{len(after)} series at the metrics page, none of which rose by exactly {CALLS} for {CALLS} calls"
+        return "passed", f"{exact[0][:100]} rose by exactly {counts} for {counts} calls, and not at all without"
+    return "failed", f"none of {len(seen[-1])} series is a counter of requests that rose by exactly {counts}"
 
 
 def scrape(url: str) -> dict[str, float]:

@@ -284,15 +284,16 @@ class Run:
             built = self.environments[one.case.tool]
             base = trial.base_row(one, number, built.digest if built.python else None, self.journal.run)
             return base | {"outcome": reason[0], "phase": "environment", "error": reason[1]}, []
+        question = self.scenarios[one.case.scenario]
         # What is asked once is right or wrong, however busy the machine is.
-        timed = self.scenarios[one.case.scenario].capability != "probe"
+        timed = question.capability != "probe" and not (question.load and question.load.probes)
         gate = timed and self.options.profile != "smoke"
         before = (self.probe or machine.probe()) if gate else None
         counted = energy.read(gpu=self.gpu)
         measured, loads = self.measure(one, number, file)
         measured |= energy.fields(counted, energy.read(gpu=self.gpu))
         share = (measured.get("sampler_cpu_s") or 0.0) / max(1e-9, (measured.get("wall_ns") or 0) / 1e9)
-        if measured["outcome"] == "ok" and share > MOST_SAMPLER:
+        if timed and measured["outcome"] == "ok" and share > MOST_SAMPLER:
             error = f"the memory sampler used {share:.1%} of a core, more than {MOST_SAMPLER:.0%}"
             measured |= {"outcome": "invalid", "codes": "SAMPLER", "error": error}
         if before:

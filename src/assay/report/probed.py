@@ -9,7 +9,7 @@ from assay.measured import Case, Question
 from assay.report.answer import provenance, reproduce
 from assay.report.document import Code, Details, Heading, Paragraph, Part, Table
 
-SYMBOLS = {"passed": "✓", "failed": "!", "none": "–"}
+SYMBOLS = {"passed": "✓", "failed": "!", "none": "–", "declined": "✎"}
 
 
 def findings(case: Case) -> dict[str, list[dict[str, str]]]:
@@ -32,7 +32,7 @@ def finding_table(question: Question) -> Table:
     return Table(
         ["Tool", "Probe", "Found", "What it said"],
         rows,
-        "none: the tool has no such thing, or refuses in its own words; failed: tried, and wrong.",
+        "failed: tried, and wrong; none: tried, and the tool has no such thing or refuses; declined: said by its file, not tried.",
     )
 
 
@@ -51,7 +51,7 @@ def scenario_parts(question: Question) -> list[Part]:
         Paragraph(provenance(question)),
         Paragraph(
             "Each tool is asked by assay's own code (`benchmarks/probes.py`) over the few verbs that its file gives; "
-            "values are drawn anew in each trial, and every check has a control that must fail."
+            "values are drawn anew in each trial, and what was handed over is deleted before it is asked for."
         ),
     ]
     if question.text.get("shows_not"):
