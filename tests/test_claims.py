@@ -26,6 +26,7 @@ Type of training,Data parallelism,Data + model parallelism,n/a
 License,Apache 2.0,MIT,Proprietary
 Documentation,Great,Great,Ok
 """
+RUN = "20261101T000000Z-aaaa"
 EVIDENCE = """title = "Training"
 source = "a primer, 2024"
 [columns.Ray]
@@ -42,6 +43,7 @@ kind = "measured"
 how = "the same job"
 rule = "above 1.3"
 speedup = { scenario = "strong", workers = 2, confirmed = 1.3, contradicted = 1.1 }
+cells.Ray = { shows = "Yes (via Train)" }
 [rows."Type of training"]
 kind = "live"
 how = "two ranks"
@@ -79,6 +81,7 @@ def case(name: str, workers: int, scale: float, outcome: str = "ok", blocks: int
             "window": "steady",
             "settings": "{}",
             "phase": "measure",
+            "codes": None,
             "error": "RuntimeError: no ranks",
             "findings": None,
         }
@@ -89,7 +92,8 @@ def case(name: str, workers: int, scale: float, outcome: str = "ok", blocks: int
 
 def known(ray: float = 1.6, dask: float = 1.5, ray_outcome: str = "ok", blocks: int = 10) -> Known:
     text = {"capability": "train", "title": "One job", "measure": {"baseline": "plain"}}
-    run = {"run": "r1", "seed": 1, "started_utc": "2026-11-01T00:00:00+00:00"}
+    machine = json.dumps({"cores": 2, "cpuset": [0, 1]})
+    run = {"run": RUN, "seed": 1, "started_utc": "2026-11-01T00:00:00+00:00", "machine": machine}
     found = [
         case("plain", 1, 1.0, blocks=blocks),
         case("ray", 2, ray, ray_outcome, blocks),
@@ -98,7 +102,7 @@ def known(ray: float = 1.6, dask: float = 1.5, ray_outcome: str = "ok", blocks: 
     question = Question("strong", text, run, found, 0)
     environments = [
         {
-            "run": "r1",
+            "run": RUN,
             "tool": name,
             "python": "3.11",
             "packages": [[name, "1.0", licence]],
@@ -110,6 +114,7 @@ def known(ray: float = 1.6, dask: float = 1.5, ray_outcome: str = "ok", blocks: 
         answers={"strong": answer(question, "cpu")},
         installed=backing.installed(environments),
         tools=tool.find([ROOT / "benchmarks/tools"], ROOT),
+        today=datetime.date(2026, 11, 20),
     )
 
 
@@ -161,7 +166,81 @@ def test_an_interval_across_the_threshold_and_too_few_blocks_are_unclear(tmp_pat
 
     assert words(table, known(ray=1.2))["Scalable training", "Ray"] == "unclear"
     assert words(table, known(ray=1.6, blocks=3))["Scalable training", "Ray"] == "unclear"
+    assert words(table, known(ray=1.6, blocks=6))["Scalable training", "Ray"] == "unclear"
     assert words(table, known(blocks=2))["Type of training", "Ray"] == "unclear"  # a proof is asked for three times
+
+
+def test_what_a_yes_says_beside_it_has_to_be_shown_too(tmp_path: Path) -> None:
+    table = claims.load(
+        folder(tmp_path, evidence=EVIDENCE.replace('cells.Ray = { shows = "Yes (via Train)" }\n', "")), {}
+    )
+    cell = backing.back(table, known()).cells["Scalable training", "Ray"]
+
+    assert (cell.found.word, cell.found.holds) == ("measured", True)
+    assert "beside Yes is not measured" in cell.found.said
+
+
+def test_a_busy_machine_says_nothing_of_a_tool_and_a_lone_failure_is_mixed(tmp_path: Path) -> None:
+    table = claims.load(folder(tmp_path), {})
+    for codes, word in (("NOISE", "confirmed"), ("LOSS", "unclear")):
+        facts = known()
+        facts.questions["strong"].cases[1].rows[0].update(outcome="invalid", codes=codes)
+
+        assert words(table, facts)["Type of training", "Ray"] == word
+
+
+def test_an_old_result_is_shown_as_old(tmp_path: Path) -> None:
+    facts = dataclasses.replace(known(), today=datetime.date(2027, 6, 1))
+    cell = backing.back(claims.load(folder(tmp_path), {}), facts).cells["Scalable training", "Ray"]
+
+    assert cell.found.word == "old"
+    assert "212 days ago: confirmed then" in cell.found.said
+
+
+def test_workers_that_share_a_core_contradict_nothing(tmp_path: Path) -> None:
+    facts = known(ray=1.0)
+    facts.questions["strong"].run["machine"] = json.dumps({"cores": 1, "cpuset": [0, 1]})
+
+    assert words(claims.load(folder(tmp_path), {}), facts)["Scalable training", "Ray"] == "unclear"
+
+
+def probing(states: list[str]) -> Known:
+    rows = [
+        {
+            "outcome": "ok",
+            "block": block,
+            "trial": block,
+            "settings": "{}",
+            "codes": None,
+            "findings": json.dumps([{"name": "flow", "state": state, "said": "1 MB"}] if state else []),
+        }
+        for block, state in enumerate(states)
+    ]
+    question = Question("asked", {"capability": "probe"}, {"run": RUN}, [Case("ray", "ray", "cpu", 1, False, rows)], 0)
+    return dataclasses.replace(known(), questions={"asked": question}, answers={})
+
+
+@pytest.mark.parametrize(
+    ("published", "states", "word"),
+    [
+        ("Yes", ["passed"] * 3, "confirmed"),
+        ("No", ["passed"] * 3, "contradicted"),
+        ("No", ["none"] * 3, "confirmed"),
+        ("Yes", ["none"] * 3, "contradicted"),
+        ("n/a", ["passed"] * 3, "live"),
+        ("No", ["declined"] * 3, "judgement"),
+        ("Yes", ["failed"] * 3, "failed"),
+        ("Yes", ["passed", "passed", "failed"], "unclear"),
+        ("Yes", ["passed", "passed", "passed", ""], "unclear"),  # a trial that broke off before
+        ("Yes", ["passed"] * 2, "unclear"),
+        ("Yes", [""] * 3, "not measured"),
+    ],
+)
+def test_what_probes_found(published: str, states: list[str], word: str) -> None:
+    rule = claims.Rule(kind="live", how="a flow", rule="equal", probe=claims.Probe(scenario="asked", finding="flow"))
+    found = backing.judge(published, rule, claims.Column(tool="ray"), probing(states))
+
+    assert found.word == word
 
 
 def test_a_failure_is_never_a_no(tmp_path: Path) -> None:
@@ -178,18 +257,19 @@ def test_what_no_run_has_says_how_to_measure_it(tmp_path: Path) -> None:
     cell = backing.back(table, nothing).cells["Scalable training", "Ray"]
 
     assert cell.found.word == "not measured"
-    assert cell.found.command == "nox -s bench -- strong --tool ray --profile full"
+    assert cell.found.command == "nox -s bench -- strong --profile full"
 
 
 @pytest.mark.parametrize(
     ("table", "evidence", "message"),
     [
-        (TABLE + "Stars,1,2,3\n", EVIDENCE, "no entry [rows.'Stars']"),
+        (TABLE + "\nStars,1,2,3\n", EVIDENCE, "no entry [rows.'Stars']"),
         (TABLE.replace("Great,Great", "Great"), EVIDENCE, "3 cells, 4 were expected"),
         (TABLE, EVIDENCE.replace("[columns.Far]", "[columns.Near]"), "no entry [columns.'Far']"),
         (TABLE, EVIDENCE.replace('kind = "judgement"', 'kind = "guess"'), "rows.Documentation.kind"),
         (TABLE, EVIDENCE + 'cells.Nobody = { kind = "live" }\n', "cells.Nobody is no column"),
         (TABLE, "title = ", "Invalid value"),
+        (TABLE + "License,1,2,3\n", EVIDENCE, "'License' stands there twice"),
     ],
 )
 def test_a_fault_names_its_place(tmp_path: Path, table: str, evidence: str, message: str) -> None:
@@ -224,7 +304,7 @@ def test_licences_are_compared_as_spdx_identifiers(text: str, identifier: str | 
 
 
 def test_a_status_grows_old() -> None:
-    status = claims.Status(state="active", checked_on="2026-01-01")
+    status = claims.Status(state="active", checked_on=datetime.date(2026, 1, 1))
 
     assert not status.old(datetime.date(2026, 6, 1))
     assert status.old(datetime.date(2026, 7, 1))
@@ -234,7 +314,7 @@ def test_a_status_grows_old() -> None:
 def test_the_page_holds_the_table_and_the_front_counts_it(tmp_path: Path) -> None:
     one = backing.back(claims.load(folder(tmp_path), {}), known())
     today = datetime.date(2026, 11, 1)
-    page = Page("training.html", "Training", pages.table_parts(one, today))
+    page = Page("training.html", "Training", pages.table_parts(one, today, {"ray"}, {"strong"}))
     html = render_html(page, [page])
     front = render_markdown(pages.front_parts([one]), "figures")
 

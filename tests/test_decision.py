@@ -15,7 +15,6 @@ from assay.report.document import Items, render_html
 from tests.test_claims import folder, known
 
 TODAY = datetime.date(2026, 11, 26)
-RUN = "20261101T000000Z-aaaa"
 
 
 def backed(tmp_path: Path, ray: float = 1.6) -> Backed:
@@ -23,12 +22,7 @@ def backed(tmp_path: Path, ray: float = 1.6) -> Backed:
     if not place.exists():
         place.mkdir()
         folder(place)
-    facts = known(ray=ray)
-    facts.questions["strong"].run["run"] = RUN
-    for owners in facts.installed.values():
-        for name, one in owners.items():
-            owners[name] = backing.Installed(one.name, one.version, one.license, one.tool, one.python, RUN)  # type: ignore[index]
-    return backing.back(claims.load(place / "training", {}), facts)
+    return backing.back(claims.load(place / "training", {}), known(ray=ray))
 
 
 def test_a_record_has_the_headings_of_madr_in_their_order(tmp_path: Path) -> None:

@@ -33,11 +33,18 @@ def test_a_score_is_the_weighed_mean_of_log_ratios_to_the_best() -> None:
 
 
 def test_what_is_best_in_everything_wins_under_any_weights() -> None:
-    found = rank({"a": [200.0] * 3, "b": [100.0] * 3}, {"a": [50.0] * 3, "b": [100.0] * 3})
+    found = rank({"a": [200.0] * 5, "b": [100.0] * 5}, {"a": [50.0] * 5, "b": [100.0] * 5})
 
     assert (found.winner, found.flip) == ("a", "")
     assert found.scores[0].score == 0
     assert found.scores[0].ranks == (1.0, 0.0)
+
+
+def test_too_few_trials_make_no_winner() -> None:
+    found = rank({"a": [200.0] * 4, "b": [100.0] * 4}, {})
+
+    assert (found.winner, found.fewest) == (None, 4)
+    assert found.scores[0].contributions[1] is None  # nobody has it
 
 
 def test_where_the_weights_decide_there_is_no_robust_winner() -> None:

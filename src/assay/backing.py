@@ -7,6 +7,7 @@ must lie wholly on one side of a threshold; what failed for a cause of its own i
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +15,15 @@ from typing import Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from assay.claims import Column, Rule, Speedup, Table, Verdict, claims
+from assay.claims import FRESH_DAYS, Column, Rule, Speedup, Table, Verdict, claims, qualified
 from assay.measured import Case, Question
 from assay.report.answer import Answer
 from assay.report.figures import interval_text
-from assay.statistics import LEAST_BLOCKS
+from assay.statistics import Estimate
 from assay.tool import Tool
 
+LEAST_SPEEDUPS = 7  # blocks, for a verdict on a speed-up
+NOT_THE_TOOL = {"NOISE", "SAMPLER"}  # what makes a trial invalid and says nothing of its tool
 LEAST_PROOFS = 3  # a live proof is asked for three times; fewer, or mixed ones, are unclear
 # Badge to symbol: never colour alone.
 BADGES = {
@@ -77,6 +80,7 @@ class Found:
     trials: tuple[int, ...] = ()
     command: str = ""  # that measures it again, or for the first time
     added: str = ""  # said beside it, deciding nothing
+    holds: bool | None = None  # whether the tool has it, whatever was published; None: not known
 
     @property
     def word(self) -> str:
@@ -91,6 +95,7 @@ class Known:
     answers: Mapping[str, Answer]  # of scenarios that train or infer, on CPU where they ran there
     installed: Mapping[str, Mapping[str, Installed]]  # by distribution and tool, the newest last
     tools: Mapping[str, Tool]
+    today: datetime.date
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,8 +129,20 @@ def back(table: Table, known: Known) -> Backed:
     for row in table.rows:
         for name, column in table.columns.items():
             rule, published = table.rules[row, name], table.published.get((row, name), "")
-            cells[row, name] = Cell(row, name, published, rule, judge(published, rule, column, known))
+            found = aged(judge(published, rule, column, known), known.today)
+            cells[row, name] = Cell(row, name, published, rule, found)
     return Backed(table, cells)
+
+
+def aged(found: Found, today: datetime.date) -> Found:
+    """The same, as `old` where its run is too old to be relied on."""
+    if not found.run or found.badge == "old":
+        return found
+    day = datetime.date.fromisoformat(f"{found.run[:4]}-{found.run[4:6]}-{found.run[6:8]}")
+    if (today - day).days <= FRESH_DAYS:
+        return found
+    said = f"{found.said} That was {(today - day).days} days ago: {found.word} then."
+    return dataclasses.replace(found, badge="old", verdict="", said=said)
 
 
 def judge(published: str, rule: Rule, column: Column, known: Known) -> Found:
@@ -161,24 +178,29 @@ def stand_in(rule: Rule, column: Column, known: Known) -> str:
     return f"A stand-in, which decides nothing: {title}: {found.word}: {found.said}" if found else ""
 
 
-def verdict(published: str, holds: bool) -> Verdict:
-    """Of a cell that says yes or no."""
+def verdict(published: str, holds: bool, shows: str | None = None) -> tuple[Verdict, str]:
+    """Of a cell that says yes or no, and what is said of the rest where it says more than was shown."""
     claimed = claims(published)
+    if shows is not None and shows != published:
+        return "", f" That is of: {shows}. What else the cell says is not measured." if published else ""
+    if shows is not None:
+        return ("confirmed" if holds else "contradicted"), ""
     if claimed is None:
-        return ""
-    return "confirmed" if claimed == holds else "contradicted"
+        return "", ""
+    if holds and qualified(published):
+        return "", " What the cell says beside Yes is not measured."
+    return ("confirmed" if claimed == holds else "contradicted"), ""
 
 
 def speedup(published: str, rule: Rule, tool: str, known: Known) -> Found:
     asked = rule.speedup
     assert asked
     answer = known.answers.get(asked.scenario)
-    command = f"nox -s bench -- {asked.scenario} --tool {tool} --profile full"
+    command = f"nox -s bench -- {asked.scenario} --profile full"
     ratio = answer.speedups.get(tool, {}).get(asked.workers) if answer else None
     if answer is None or ratio is None:
-        return failed(asked.scenario, tool, asked.workers, {}, known) or Found(
-            "not measured", "No run has it yet.", command=command
-        )
+        missing = Found("not measured", "No stored run has it yet.", command=command)
+        return failed(asked.scenario, tool, asked.workers, {}, known) or missing
     question = answer.question
     rows = cases(question, tool, asked.workers, {})
     common: dict[str, Any] = {
@@ -192,13 +214,32 @@ def speedup(published: str, rule: Rule, tool: str, known: Known) -> Found:
         f"{question.text['title']}: speed-up at {asked.workers} workers over {question.baseline}: "
         f"{interval_text(ratio)}; confirmed above {asked.confirmed:g}, contradicted below {asked.contradicted:g}."
     )
-    if ratio.low is None or ratio.high is None:
-        return Found("unclear", f"{text} An interval takes {LEAST_BLOCKS} blocks.", "unclear", **common)
+    if reason := doubt(asked, answer, ratio, rows):
+        return Found("unclear", f"{text} {reason}", "unclear", **common)
+    assert ratio.low is not None
+    assert ratio.high is not None
     if ratio.low > asked.confirmed or ratio.high < asked.contradicted:
-        return Found("measured", text, verdict(published, ratio.low > asked.confirmed), **common)
-    return Found(
-        "unclear", f"{text} The interval lies across.", "unclear" if claims(published) is not None else "", **common
-    )
+        holds = ratio.low > asked.confirmed
+        word, rest = verdict(published, holds, rule.shows)
+        return Found("measured", f"{text}{rest}", word, holds=holds, **common)
+    return Found("unclear", f"{text} The interval lies across.", "unclear", **common)
+
+
+def doubt(asked: Speedup, answer: Answer, ratio: Estimate, rows: Sequence[Case]) -> str:
+    """Why a speed-up cannot be judged, whatever its interval: the gates of every comparison."""
+    machine = json.loads(answer.question.run["machine"])
+    cores = min(machine["cores"] or len(machine["cpuset"]), len(machine["cpuset"]))
+    control, floor = answer.floors.get(asked.workers, (None, None))
+    baseline = answer.question.case(answer.question.baseline or "", answer.device, 1)
+    if ratio.n < LEAST_SPEEDUPS or ratio.low is None:
+        return f"A verdict takes {LEAST_SPEEDUPS} blocks."
+    if asked.workers > cores:
+        return f"The machine has {cores} cores: {asked.workers} workers share them."
+    if control and control.low is not None and floor is None:
+        return f"The control differs from itself: {interval_text(control)}."
+    if any(case.unsteady for case in rows) and not (baseline and baseline.unsteady):
+        return "Most of its windows never became steady."
+    return ""
 
 
 def beside(asked: Speedup, tool: str, known: Known) -> str:
@@ -220,26 +261,28 @@ def proved(published: str, rule: Rule, tool: str, known: Known) -> Found:
             "not measured", f"{known.tools[tool].title} is not in a stored run of {asked.scenario}.", command=command
         )
     right = [row for case in found for row in case.ok()]
-    rows = [row for case in found for row in case.rows]
+    rows = judged(found)
     common: dict[str, Any] = {
         "scenario": asked.scenario,
         "run": question.run["run"],
         "trials": tuple(row["trial"] for row in right),
         "command": reproduce(question, found),
     }
+    if rows and not right:
+        return failed(asked.scenario, tool, asked.workers, asked.settings, known) or Found("failed", "None was right.")
+    text = f"{len(right)} of {len(rows)} trials right, every answer checked"
     if len(right) < len(rows):
-        return failed(asked.scenario, tool, asked.workers, asked.settings, known) or Found(
-            "unclear", "Mixed results.", **common
-        )
-    shown = f"{rule.shows}: " if rule.shows else ""
-    text = f"{shown}{len(right)} of {len(rows)} trials right, every answer checked"
+        return Found("unclear", f"Mixed results: {text}.", "unclear", **common)
     if len(right) < LEAST_PROOFS:
         return Found("unclear", f"{text}; {LEAST_PROOFS} are asked for.", "unclear", **common)
-    if rule.shows:
-        whole: Verdict = "confirmed" if published == rule.shows else ""
-        rest = "" if whole or not published else " What else the cell says is not measured."
-        return Found("live", f"{text}.{rest}", whole, **common)
-    return Found("live", f"{text}.", verdict(published, True), **common)
+    word, rest = verdict(published, True, rule.shows)
+    return Found("live", f"{text}.{rest}", word, holds=True, **common)
+
+
+def judged(found: Iterable[Case]) -> list[dict[str, Any]]:
+    """Rows that say something of the tool: not those that only say how busy the machine was."""
+    rows = [row for case in found for row in case.rows]
+    return [row for row in rows if not row["codes"] or not set(row["codes"].split()) <= NOT_THE_TOOL]
 
 
 def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
@@ -247,7 +290,7 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
     asked = rule.probe
     assert asked
     question = known.questions.get(asked.scenario)
-    command = f"nox -s bench -- {asked.scenario} --tool {tool}"
+    command = f"nox -s bench -- {asked.scenario}"
     found = cases(question, tool, None, {}) if question else []
     if question is None or not found:
         return Found("not measured", "No run has it yet.", command=command)
@@ -256,40 +299,39 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
         "run": question.run["run"],
         "command": reproduce(question, found),
     }
-    rows = [row for case in found for row in case.ok()]
-    findings = [
-        (row["trial"], one)
-        for row in rows
-        for one in json.loads(row["findings"] or "[]")
-        if one["name"] == asked.finding
-    ]
-    if not findings:
-        return failed(asked.scenario, tool, None, {}, known) or Found(
-            "not measured", "The probe does not ask this of it.", command=command
-        )
-    common["trials"] = tuple(trial for trial, _ in findings)
-    states = {one["state"] for _, one in findings}
-    badge = "fact" if rule.kind == "fact" else "live"
-    said = findings[-1][1]["said"]
-    text = f"{said} ({len(findings)} of {len(findings)} times)"
-    if len(states) > 1:
-        return Found("unclear", f"Mixed results in {len(findings)} trials; the last: {said}", "unclear", **common)
-    if len(findings) < LEAST_PROOFS:
-        return Found("unclear", f"{said} (n = {len(findings)}; {LEAST_PROOFS} are asked for)", "unclear", **common)
-    match states.pop():
-        case "passed":
-            return Found(badge, text, verdict(published, True), **common)
-        case "none":  # the tool itself offers no such thing: a finding, not an error
-            return Found(badge, text, verdict(published, False), **common)
-        case _:
-            return Found("failed", text, **common)
+    rows, right = judged(found), [row for case in found for row in case.ok()]
+    if rows and not right:
+        return failed(asked.scenario, tool, None, {}, known) or Found("failed", "None was right.")
+    by_trial = [(row["trial"], {one["name"]: one for one in json.loads(row["findings"] or "[]")}) for row in right]
+    told = [(trial, [found[name] for name in asked.findings if name in found]) for trial, found in by_trial]
+    told = [(trial, found) for trial, found in told if found]
+    if not told:
+        return Found("not measured", "The probe does not ask this of it.", command=command)
+    common["trials"] = tuple(trial for trial, _ in told)
+    states = {one["state"] for _, found in told for one in found}
+    said = "; ".join(one["said"] for one in told[-1][1])
+    whole = all(len(found) == len(asked.findings) for _, found in told)
+    if len(states) > 1 or len(told) < len(rows) or not whole:
+        return Found("unclear", f"Mixed results in {len(rows)} trials; the last: {said}", "unclear", **common)
+    if len(told) < LEAST_PROOFS:
+        return Found("unclear", f"{said} (n = {len(told)}; {LEAST_PROOFS} are asked for)", "unclear", **common)
+    text, badge = f"{said} ({len(told)} of {len(rows)} times).", "fact" if rule.kind == "fact" else "live"
+    state = states.pop()
+    if state == "declined":  # what the tool's file says and nobody tried decides nothing
+        return Found("judgement", f"Said of its documentation, not tried: {said}.", holds=False, **common)
+    if state == "failed":
+        return Found("failed", text, **common)
+    # `none`: the tool itself has no such thing, which is a finding and no error.
+    holds = state == "passed"
+    word, rest = verdict(published, holds, rule.shows)
+    return Found(badge, f"{'' if holds else 'None: '}{text}{rest}", word, holds=holds, **common)
 
 
 def failed(scenario: str, tool: str, workers: int | None, settings: Mapping[str, str], known: Known) -> Found | None:
     """Why none of the trials asked for was right."""
     question = known.questions.get(scenario)
     found = cases(question, tool, workers, settings) if question else []
-    wrong = [row for case in found for row in case.rows if row["outcome"] != "ok"]
+    wrong = [row for row in judged(found) if row["outcome"] != "ok"]
     if not wrong or question is None:
         return None
     row = wrong[-1]
@@ -328,15 +370,17 @@ def fact(published: str, rule: Rule, column: Column, known: Known) -> Found:
         return Found("old", f"{installed.version} today (Python {installed.python}; {source}).", run=installed.run)
     claimed, stated = spdx(published), spdx(installed.license or "")
     if stated is None:
-        return Found("unclear", f"The metadata names no licence ({source}).", run=installed.run)
+        named = f"says {installed.license!r}, which is no SPDX identifier" if installed.license else "names no licence"
+        return Found("unclear", f"The metadata {named} ({source}).", run=installed.run)
     if claimed is None:
-        return Found("fact", f"{stated} ({source}).", run=installed.run)
+        return Found("fact", f"{stated} ({source}).", run=installed.run, holds=True)
     if claimed == stated:
-        return Found("fact", f"{stated} ({source}).", "confirmed", run=installed.run)
+        return Found("fact", f"{stated} ({source}).", "confirmed", run=installed.run, holds=True)
     if claimed in re.split(r" AND | OR |[()]", stated):
         text = f"The expression also covers what the package bundles: {stated} ({source})."
-        return Found("unclear", text, "unclear", run=installed.run)
-    return Found("fact", f"{stated} today, published as {published} ({source}).", "contradicted", run=installed.run)
+        return Found("unclear", text, "unclear", run=installed.run, holds=True)
+    said = f"{stated} today, published as {published} ({source})."
+    return Found("fact", said, "contradicted", run=installed.run, holds=True)
 
 
 def spdx(text: str) -> str | None:
@@ -367,7 +411,7 @@ def installed(environments: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, 
     found: dict[str, dict[str, Installed]] = {}
     for row in sorted(environments, key=lambda row: str(row["run"])):
         for name, version, stated in row["packages"] or []:
-            found.setdefault(name, {})[row["tool"]] = Installed(
-                name, version, stated, row["tool"], row["python"], row["run"]
-            )
+            owners = found.setdefault(name, {})
+            owners.pop(row["tool"], None)  # so that the newest comes last
+            owners[row["tool"]] = Installed(name, version, stated, row["tool"], row["python"], row["run"])
     return found

@@ -11,6 +11,7 @@ import csv
 import dataclasses
 import datetime
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,7 +64,11 @@ class Probe(Model):
     """What a probe of a scenario found."""
 
     scenario: str
-    finding: str
+    finding: str | list[str]  # all of them have to pass
+
+    @property
+    def findings(self) -> list[str]:
+        return [self.finding] if isinstance(self.finding, str) else self.finding
 
 
 class Rule(Model):
@@ -76,7 +81,7 @@ class Rule(Model):
     trials: Trials | None = None
     probe: Probe | None = None
     fact: Literal["license", "version", "stars"] | None = None
-    shows: str | None = None  # the published words that are shown, where cells say more than that
+    shows: str | None = None  # what of the cell is shown: no verdict where the published words are others
     cells: dict[str, dict[str, Any]] = Field(default={}, exclude=True)
 
 
@@ -94,13 +99,11 @@ class Status(Model):
     name_today: str = ""
     since: str = ""
     evidence: str = ""
-    checked_on: str = ""
+    checked_on: datetime.date | None = None
 
     def old(self, today: datetime.date) -> bool:
         """Whether it was checked too long ago to be relied on; what was never checked is not old but unchecked."""
-        if not self.checked_on:
-            return False
-        return (today - datetime.date.fromisoformat(self.checked_on)).days > FRESH_DAYS
+        return self.checked_on is not None and (today - self.checked_on).days > FRESH_DAYS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,13 +120,23 @@ class Table:
     status: dict[str, Status]
 
 
-def load_all(folder: Path) -> list[Table]:
-    """The tables below a folder of scenarios, by component. Raises ClaimsError with every fault."""
+def load_all(folder: Path, tools: Collection[str] | None = None) -> list[Table]:
+    """The tables below a folder of scenarios, by component; `tools` are those that have a file.
+
+    Raises ClaimsError with every fault.
+    """
     tables, faults = [], []
     statuses = statuses_of(folder / "status.toml")
     for path in sorted(folder.glob("*/table.csv")):
         try:
-            tables.append(load(path.parent, statuses.get(path.parent.name, {})))
+            table = load(path.parent, statuses.get(path.parent.name, {}))
+            tables.append(table)
+            faults += [
+                f"{path.with_name('evidence.toml')}: columns.{name}: benchmarks/tools has no {one}.py"
+                for name, column in table.columns.items()
+                for one in (column.tool, column.stand_in)
+                if one and tools is not None and one not in tools
+            ]
         except ClaimsError as fault:
             faults.append(str(fault))
     if faults:
@@ -150,7 +163,7 @@ def load(folder: Path, status: dict[str, Status]) -> Table:
     place = folder / "evidence.toml"
     try:
         with (folder / "table.csv").open(encoding="utf-8", newline="") as file:
-            head, *lines = csv.reader(file)
+            head, *lines = (line for line in csv.reader(file) if line)
         evidence = Evidence.model_validate(tomllib.loads(place.read_text(encoding="utf-8")))
     except pydantic.ValidationError as error:
         raise ClaimsError(
@@ -164,6 +177,7 @@ def load(folder: Path, status: dict[str, Status]) -> Table:
         for line in lines
         if len(line) != len(head)
     ]
+    faults += [f"{folder / 'table.csv'}: {name!r} stands there twice" for name in repeated([*columns, *rows])]
     faults += [f"{place}: no entry [rows.{row!r}]: no cell goes without" for row in rows if row not in evidence.rows]
     faults += [f"{place}: [rows.{row!r}] is no row of table.csv" for row in evidence.rows if row not in rows]
     faults += [f"{place}: no entry [columns.{name!r}]" for name in columns if name not in evidence.columns]
@@ -198,9 +212,17 @@ def load(folder: Path, status: dict[str, Status]) -> Table:
     )
 
 
+def repeated(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
+
+
 def claims(published: str) -> bool | None:
     """Whether a cell says yes or no; None where it says neither. `(uncertain)` is taken like the plain word."""
     if published in NO_CLAIM:
         return None
-    word = published.split(",")[0].split(" ")[0].strip()
-    return {"Yes": True, "No": False}.get(word)
+    return {"Yes": True, "No": False}.get(published.split(" ")[0].strip(","))
+
+
+def qualified(published: str) -> bool:
+    """Whether a "Yes" says more than that, such as "(via Train)": the rest has to be shown, too."""
+    return published.startswith("Yes") and published not in ("Yes", "Yes (uncertain)")

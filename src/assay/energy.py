@@ -13,6 +13,8 @@ from typing import Any
 from assay.sampler import Gpu
 
 POWERCAP = Path("/sys/class/powercap")
+MOST_WATTS = 500.0  # that a package draws
+LONG = "unavailable: the trial was longer than the counter's range"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ def read(powercap: Path = POWERCAP, gpu: Gpu | None = None) -> Reading:
         if place.name.count(":") > 1:
             continue
         try:
+            if not (place / "name").read_text().startswith("package"):
+                continue  # such as psys, which holds the packages once more
             cpu[place.name] = int((place / "energy_uj").read_text()) / 1e6
             ranges[place.name] = int((place / "max_energy_range_uj").read_text()) / 1e6
         except (OSError, ValueError):
@@ -51,14 +55,17 @@ def gpu_joules(gpu: Gpu | None) -> dict[str, float]:
     return {f"gpu{index}": millijoules / 1e3 for index, millijoules in enumerate(counted)}
 
 
-def fields(before: Reading, after: Reading) -> dict[str, Any]:
+def fields(before: Reading, after: Reading, seconds: float) -> dict[str, Any]:
     """Columns of `trials`: joules between two readings, and by which method or why there are none."""
-    cpu = difference(before.cpu, after.cpu, before.ranges)
+    # In a longer time a counter may have begun anew more than once.
+    known = all(seconds * MOST_WATTS < largest for largest in before.ranges.values())
+    cpu = difference(before.cpu, after.cpu, before.ranges) if known else None
     gpu = difference(before.gpu, after.gpu, {})
     packages = f"RAPL, {len(after.cpu)} packages"
+    missing = "unavailable: no readable RAPL counter" if known else LONG
     return {
         "cpu_energy_j": cpu,
-        "cpu_energy_method": "unavailable: no readable RAPL counter" if cpu is None else packages,
+        "cpu_energy_method": missing if cpu is None else packages,
         "gpu_energy_j": gpu,
         "gpu_energy_method": "unavailable: no NVML counter" if gpu is None else f"NVML, {len(after.gpu)} devices",
     }

@@ -160,10 +160,23 @@ SELECT run, trial, list(slowest ORDER BY part) AS times FROM (
 MOST_PARTS = 500
 
 
-def newest(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Of every scenario the newest run that has it; a smoke run only where there is no other."""
+# A run of some tools, devices or workers alone does not stand for the scenario.
+WHOLE = "NOT regexp_matches(argv, '--(tool|device|workers)\\b')"
+
+
+def strongest(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Of every scenario the run that its claims rest on: whole before a selection, verdicts before none, then newer."""
     rows = connection.execute(
-        "SELECT DISTINCT last_value(run) OVER (PARTITION BY scenario ORDER BY profile <> 'smoke', run "
+        "SELECT scenario, run FROM runs QUALIFY row_number() OVER (PARTITION BY scenario ORDER BY "
+        f"profile <> 'smoke' DESC, {WHOLE} DESC, profile IN ('standard', 'full') DESC, run DESC) = 1"
+    ).fetchall()
+    return dict(rows)
+
+
+def newest(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Of every scenario the newest whole run that has it; a smoke run only where there is no other."""
+    rows = connection.execute(
+        f"SELECT DISTINCT last_value(run) OVER (PARTITION BY scenario ORDER BY profile <> 'smoke', {WHOLE}, run "
         "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM runs ORDER BY 1"
     ).fetchall()
     return [run for (run,) in rows]

@@ -19,8 +19,10 @@ import numpy
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
-from assay.backing import Backed
+from assay.backing import BADGES, Backed
+from assay.claims import Table
 from assay.errors import ClaimsError
+from assay.statistics import LEAST_BLOCKS
 
 DRAWS = 10_000
 ROBUST = 0.60  # below this probability of the first place there is no robust winner
@@ -97,28 +99,46 @@ class Ranking:
     moscow: Moscow
     gates: dict[str, list[tuple[str, Gate, str]]]  # tool to a gate's name, its state and why
     scores: list[Score]  # best first
+    fewest: int  # trials behind any of the figures
     winners: list[tuple[str, str, str]]  # criterion, the winner with half as much and with half more of its weight
     flip: str  # the smallest change of one weight that makes another tool the first
 
     @property
     def winner(self) -> str | None:
-        """None where the first place is not robust."""
+        """None where the first place is not robust, or rests on fewer trials than any verdict does."""
         best = max(self.scores, key=lambda one: one.ranks[0], default=None)
-        return best.tool if best and best.ranks[0] >= ROBUST else None
+        return best.tool if best and best.ranks[0] >= ROBUST and self.fewest >= LEAST_BLOCKS else None
 
 
-def load(path: Path) -> Moscow | None:
-    """The file of a component, if it has one. Raises ClaimsError with every fault."""
+def load(path: Path, table: Table | None = None) -> Moscow | None:
+    """The file of a component, if it has one; the rows it names are those of `table`. Raises ClaimsError."""
     if not path.exists():
         return None
     try:
-        return Moscow.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        moscow = Moscow.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except pydantic.ValidationError as error:
         raise ClaimsError(
             "\n".join(f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         ) from error
     except (OSError, ValueError) as fault:
         raise ClaimsError(f"{path}: {fault}") from fault
+    named = [one.claim for one in (*moscow.must, *moscow.wont) if isinstance(one, ClaimGate | Wont)]
+    faults = [f"{path}: {claim!r} is no row of the table" for claim in named if table and claim not in table.rows]
+    faults += [
+        f"{path}: {gate.claim!r}: {word!r} is no badge; there are {', '.join(BADGES)}"
+        for gate in moscow.must
+        if isinstance(gate, ClaimGate)
+        for word in gate.allowed
+        if word not in BADGES
+    ]
+    faults += [
+        f"{path}: {gate.name!r} has neither at_most nor at_least: everything would pass"
+        for gate in moscow.must
+        if isinstance(gate, FigureGate) and gate.at_most is None and gate.at_least is None
+    ]
+    if faults:
+        raise ClaimsError("\n".join(faults))
+    return moscow
 
 
 def judge(moscow: Moscow, backed: Backed, values_of: Callable[[Figure], Values]) -> Ranking:
@@ -135,8 +155,10 @@ def judge(moscow: Moscow, backed: Backed, values_of: Callable[[Figure], Values])
             for name in columns:
                 cell = backed.cells.get((asked.claim, name))
                 word = cell.found.word if cell else "no such row"
-                known: Gate = "missed" if word in ("confirmed", "contradicted", "failed") else "unknown"
-                gates[name].append((asked.claim, "passed" if word in asked.allowed else known, word))
+                holds = cell.found.holds if cell else None
+                missed: Gate = "missed" if holds is False or word == "failed" else "unknown"
+                passed = word in asked.allowed and holds is not False
+                gates[name].append((asked.claim, "passed" if passed else missed, word))
         else:
             values = by_column(asked)
             for name in columns:
@@ -164,7 +186,7 @@ def rank(
     tools = sorted(tool for tool, states in gates.items() if all(state == "passed" for _, state, _ in states))
     tools = [tool for tool in tools if any(values.get(tool) for values in figures)]
     if not tools:
-        return Ranking(moscow, gates, [], [], "")
+        return Ranking(moscow, gates, [], 0, [], "")
     weights = numpy.array([one.weight for one in criteria])
     means = numpy.array(
         [
@@ -186,8 +208,8 @@ def rank(
             low=float(low[index]),
             high=float(high[index]),
             contributions=tuple(
-                None if math.isnan(loss) else float(loss * part)
-                for loss, part in zip(losses[:, index], share, strict=True)
+                None if math.isnan(mean) else float(loss * part)
+                for mean, loss, part in zip(means[:, index], losses[:, index], share, strict=True)
             ),
             ranks=tuple(float(value) for value in probabilities[index]),
         )
@@ -200,7 +222,8 @@ def rank(
             for factor in (1 - SHIFT, 1 + SHIFT)
         ]
         winners.append((one.name, changed[0], changed[1]))
-    return Ranking(moscow, gates, scores, winners, smallest_flip(criteria, losses, weights, tools))
+    fewest = min(len(values[tool]) for values in figures for tool in tools if values.get(tool))
+    return Ranking(moscow, gates, scores, fewest, winners, smallest_flip(criteria, losses, weights, tools))
 
 
 def relative(values: numpy.ndarray) -> numpy.ndarray:

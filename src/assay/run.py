@@ -8,6 +8,7 @@ import json
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -289,9 +290,9 @@ class Run:
         timed = question.capability != "probe" and not (question.load and question.load.probes)
         gate = timed and self.options.profile != "smoke"
         before = (self.probe or machine.probe()) if gate else None
-        counted = energy.read(gpu=self.gpu)
+        began, counted = time.monotonic(), energy.read(gpu=self.gpu)
         measured, loads = self.measure(one, number, file)
-        measured |= energy.fields(counted, energy.read(gpu=self.gpu))
+        measured |= energy.fields(counted, energy.read(gpu=self.gpu), time.monotonic() - began)
         share = (measured.get("sampler_cpu_s") or 0.0) / max(1e-9, (measured.get("wall_ns") or 0) / 1e9)
         if timed and measured["outcome"] == "ok" and share > MOST_SAMPLER:
             error = f"the memory sampler used {share:.1%} of a core, more than {MOST_SAMPLER:.0%}"

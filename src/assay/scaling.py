@@ -47,7 +47,10 @@ def fit(points: Mapping[int, float], cores: int) -> Fit | None:
     def model(count: numpy.ndarray, *parameters: float) -> numpy.ndarray:
         return usl(count, parameters[0], parameters[1], parameters[2] if whole else 0.0)
 
-    found, covariance = optimize.curve_fit(model, workers, values, p0=start, bounds=bounds)
+    try:
+        found, covariance = optimize.curve_fit(model, workers, values, p0=start, bounds=bounds)
+    except RuntimeError:  # it did not converge: these points follow no such law
+        return None
     half = stats.t.ppf(0.975, len(used) - len(start)) * numpy.sqrt(numpy.diag(covariance))
 
     def interval(place: int) -> tuple[float, float, float]:

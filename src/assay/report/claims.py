@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from assay.backing import BADGES, Backed
 from assay.backing import Cell as Judged
@@ -18,14 +18,14 @@ MEANINGS = {
     "contradicted": "measured, proved or read, and the published cell does not hold",
     "unclear": "the interval lies across the threshold, results are mixed, or there are too few of them",
     "fact": "read mechanically from what was installed",
-    "live": "proved by a call that was checked; the cell makes no claim, or says more than was proved",
+    "live": "tried, and what came of it was checked; the cell makes no claim, or says more than was shown",
     "measured": "a number where the cell makes no testable claim",
     "failed": "tried, and it failed: never shown as a No",
     "blocked": "cannot be installed here",
     "skipped": "needs hardware or a program that is not here",
-    "old": "of its time",
+    "old": "of its time, or measured more than 180 days before the newest run",
     "not measured": "assay has a rule for it and no result yet",
-    "judgement": "people's, kept as it was published",
+    "judgement": "people's, kept as it was published, or said of a tool's documentation and not tried",
     "not measurable": "needs an account, a cluster or a vendor's service; it says what to attach",
 }
 
@@ -38,7 +38,7 @@ def anchor(row: str, column: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{row} {column}".lower()).strip("-")
 
 
-def front_parts(tables: Sequence[Backed], records: Sequence[Page] = ()) -> list[Part]:
+def front_parts(tables: Sequence[Backed], records: Sequence[Page] = (), ranked: bool = False) -> list[Part]:
     """What the published tables come to: counts, contradictions, and how to check."""
     if not tables:
         return []
@@ -77,7 +77,9 @@ def front_parts(tables: Sequence[Backed], records: Sequence[Page] = ()) -> list[
                 parts += [Heading(word.capitalize(), 3), listed]
     if records:
         links = ", ".join(f"[{page.title.removeprefix('Decision: ')}]({page.path})" for page in records)
-        parts.append(Paragraph(f"Decision records, which people finish: {links}. Weighed: [ranking](ranking.html)."))
+        parts.append(Paragraph(f"Decision records, which people finish: {links}."))
+    if ranked:
+        parts.append(Paragraph("What must, should and could be is weighed in the [ranking](ranking.html)."))
     return parts
 
 
@@ -87,12 +89,12 @@ def sentence(table: Published, cell: Judged) -> str:
     return f"[{table.title}, {cell.row}, {cell.column}]({link}): {published}. {cell.found.said}"
 
 
-def table_parts(one: Backed, today: datetime.date) -> list[Part]:
-    """The published table itself, every cell with its badge."""
+def table_parts(one: Backed, today: datetime.date, tools: Collection[str], scenarios: Collection[str]) -> list[Part]:
+    """The published table itself, every cell with its badge; `tools` and `scenarios` are those that have pages."""
     table = one.table
     counts = ", ".join(f"{count} {word}" for word, count in one.counts().items())
     columns = [(name, note(table, name, today)) for name in table.columns]
-    rows = [(row, [shown(table, one.cells[row, name]) for name in table.columns]) for row in table.rows]
+    rows = [(row, [shown(table, one.cells[row, name], scenarios) for name in table.columns]) for row in table.rows]
     return [
         Paragraph(f"{table.source}. Rows, columns and wording are as published. Published cells: {counts}.", "lead"),
         Matrix("Feature", columns, rows, table.title),
@@ -106,6 +108,15 @@ def table_parts(one: Backed, today: datetime.date) -> list[Part]:
                 for row in table.rows
                 for rule in [table.rules[row, next(iter(table.columns))]]
             ],
+        ),
+        Heading("Tools"),
+        Items(
+            [
+                f"{name}: [{column.tool}](tools/{column.tool}.html)"
+                for name, column in table.columns.items()
+                if column.tool in tools
+            ]
+            or ["None of these was measured in the runs that are shown."]
         ),
         Heading("What became of each system"),
         Table(
@@ -128,21 +139,21 @@ def note(table: Published, name: str, today: datetime.date) -> str:
 
 
 def status_row(name: str, status: Status, today: datetime.date) -> list[str]:
-    checked = f"{status.checked_on}{' (old)' if status.old(today) else ''}"
+    checked = f"{status.checked_on or ''}{' (old)' if status.old(today) else ''}"
     return [name, status.state, status.since, status.name_today, status.evidence, checked]
 
 
-def shown(table: Published, cell: Judged) -> Cell:
+def shown(table: Published, cell: Judged, scenarios: Collection[str]) -> Cell:
     return Cell(
         anchor(cell.row, cell.column),
         cell.published or ("-" if table.columns[cell.column].added else "(empty)"),
         BADGES[cell.found.word],
         cell.found.word,
-        cell_parts(cell),
+        cell_parts(cell, scenarios),
     )
 
 
-def cell_parts(cell: Judged) -> list[Part]:
+def cell_parts(cell: Judged, scenarios: Collection[str]) -> list[Part]:
     found = cell.found
     kind = "" if found.word == found.badge else f"**{found.badge}.** "
     parts: list[Part] = [Paragraph(f"{kind}{found.said}")]
@@ -151,7 +162,7 @@ def cell_parts(cell: Judged) -> list[Part]:
     parts.append(Paragraph(f"Rule ({cell.rule.kind}): {cell.rule.rule}."))
     if found.run:
         trials = f", trials {', '.join(map(str, sorted(found.trials)))}" if found.trials else ""
-        figure = f" [Figure and trials](scenarios/{found.scenario}.html)." if found.scenario else ""
+        figure = f" [Figure and trials](scenarios/{found.scenario}.html)." if found.scenario in scenarios else ""
         parts.append(Paragraph(f"Run `{found.run}`{trials}.{figure}"))
     if found.command:
         parts.append(Code(found.command))

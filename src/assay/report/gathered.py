@@ -31,17 +31,18 @@ class Gathered:
     traces: dict[str, dict[tuple[str, str], list[tuple[float, float]]]]  # quality over time, by scenario
     environments: list[dict[str, Any]]
     tools: dict[str, Tool]
-    tables: list[Backed]
+    today: datetime.date  # of the newest run
+    tables: list[Backed]  # by the strongest run of each scenario
     rankings: dict[str, Ranking]  # by the table's title
     going_on: bool  # read from a journal: the run has not ended
     faults: list[str]  # what in results was skipped
     prices: Prices | None
     ruler: dict[str, Any] | None  # what `nox -s overhead` measured last
 
-    @property
-    def day(self) -> datetime.date:
-        """Of the newest run: the report's own date, so that the same files give the same bytes."""
-        return datetime.date.fromisoformat(max(question.run["started_utc"] for question in self.questions)[:10])
+
+def newest_day(questions: Sequence[Question]) -> datetime.date:
+    """Of the newest run: the report's own date, so that the same files give the same bytes."""
+    return datetime.date.fromisoformat(max(question.run["started_utc"] for question in questions)[:10])
 
 
 def gather(runs: Sequence[str], layout: Layout) -> Gathered:
@@ -59,43 +60,53 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
         questions = measured.questions(connection, chosen)
         if not questions:
             raise UsageError(f"{layout.results}: no runs to report; measure first: assay run --profile smoke")
-        offered = [served.served(connection, question) for question in questions if question.serves]
         traces = {
             question.name: measured.quality_traces(connection, question)
             for question in questions
             if not question.serves and not question.probes
         }
-        environments = measured.environments(connection, chosen)
-    answers = [
-        answer(question, device)
-        for question in questions
-        if not question.serves and not question.probes
-        for device in question.devices
-    ]
+        # What the tables say rests on the strongest run of each scenario, whichever runs are shown.
+        strongest = measured.strongest(connection)
+        grounds = [
+            one
+            for run in sorted(set(strongest.values()))
+            for one in measured.questions(connection, [run])
+            if strongest[one.name] == run
+        ]
+        servers = {
+            (one.run["run"], one.name): served.served(connection, one) for one in [*questions, *grounds] if one.serves
+        }
+        environments = measured.environments(connection, sorted({*chosen, *strongest.values()}))
+    answers, proofs = (
+        [answer(one, device) for one in asked if not one.serves and not one.probes for device in one.devices]
+        for asked in (questions, grounds)
+    )
     tools = tool.find([layout.root / "benchmarks/tools"], layout.root)
     known = backing.Known(
-        questions={one.name: one for one in questions},
+        questions={one.name: one for one in grounds},
         # CPU comes last, and stays: a table makes no difference between devices.
-        answers={one.question.name: one for one in sorted(answers, key=lambda one: one.device, reverse=True)},
+        answers={one.question.name: one for one in sorted(proofs, key=lambda one: one.device, reverse=True)},
         installed=backing.installed(environments),
         tools=tools,
+        today=newest_day([*questions, *grounds]),
     )
     scenarios = layout.root / "scenarios"
-    tables = [backing.back(table, known) for table in claims.load_all(scenarios)]
-    servers = {one.question.name: one for one in offered}
+    tables = [backing.back(table, known) for table in claims.load_all(scenarios, tools)]
+    by_name = {name: one for (run, name), one in servers.items() if strongest[name] == run}
     rankings = {
-        one.table.title: ranking.judge(moscow, one, lambda figure: values_of(figure, known.questions, servers))
+        one.table.title: ranking.judge(moscow, one, lambda figure: values_of(figure, known.questions, by_name))
         for one in tables
-        if (moscow := ranking.load(scenarios / one.table.component / "moscow.toml"))
+        if (moscow := ranking.load(scenarios / one.table.component / "moscow.toml", one.table))
     }
     return Gathered(
         runs=chosen,
         questions=questions,
         answers=answers,
-        offered=offered,
+        offered=[servers[one.run["run"], one.name] for one in questions if one.serves],
         traces=traces,
-        environments=environments,
+        environments=[row for row in environments if row["run"] in chosen],
         tools=tools,
+        today=known.today,
         tables=tables,
         rankings=rankings,
         going_on=journal is not None,

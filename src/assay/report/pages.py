@@ -347,16 +347,18 @@ def data_parts(runs: Sequence[str], faults: Sequence[str]) -> list[Part]:
 
 
 def markdown(
+    front: Sequence[Part],
     answers: Sequence[Answer],
     drawn: Mapping[int, Mapping[str, Figure]],
     sections: Sequence[Part],
     questions: Sequence[Question],
     going_on: bool,
 ) -> str:
-    """The Markdown twin; `sections` are those of other capabilities than training."""
+    """The Markdown twin; `front` is of the published tables, `sections` of other capabilities than training."""
     parts: list[Part] = [Heading("assay report", 1)]
     if going_on:
         parts.append(Paragraph("The run is still going on: figures are of the blocks finished so far.", "warning"))
+    parts += front
     for one in answers:
         parts.append(Heading(f"{one.question.text['title']} ({one.device})"))
         parts.append(Paragraph(one.question.text["question"]))

@@ -32,7 +32,7 @@ def finding_table(question: Question) -> Table:
     return Table(
         ["Tool", "Probe", "Found", "What it said"],
         rows,
-        "failed: tried, and wrong; none: tried, and the tool has no such thing or refuses; declined: said by its file, not tried.",
+        "failed: tried, and wrong; none: tried, and the tool has none or refuses; declined: said, not tried.",
     )
 
 

@@ -8,6 +8,7 @@ from assay.measured import METRICS, Question
 from assay.ranking import DRAWS, ROBUST, Criterion, Figure, Ranking, Values
 from assay.report.document import Heading, Items, Paragraph, Part, Table
 from assay.served import QUANTILES, Served
+from assay.statistics import LEAST_BLOCKS
 
 
 def values_of(figure: Figure, questions: Mapping[str, Question], offered: Mapping[str, Served]) -> Values:
@@ -24,7 +25,9 @@ def values_of(figure: Figure, questions: Mapping[str, Question], offered: Mappin
             metric = next((one for one in METRICS if one.key == figure.metric), None)
             values = list(case.values(metric).values()) if metric else []
         else:
-            loads = [load for load in served.at(case, "server", figure.rate) if not load.saturated]
+            loads = served.at(case, "server", figure.rate)
+            if figure.rate and any(load.saturated for load in loads):
+                continue  # it fell behind at that rate: no latency there, and no gate passed
             quantiles = {f"p{100 * quantile:.0f}_ms": quantile for quantile in QUANTILES}
             if figure.metric in quantiles and figure.rate:
                 values = list(served.blocks(case, figure.rate, quantiles[figure.metric]).values())
@@ -60,6 +63,9 @@ def component_parts(one: Ranking) -> list[Part]:
     if one.winner:
         best = max(one.scores, key=lambda score: score.ranks[0])
         answer = f"**{one.winner}** is first with probability {best.ranks[0]:.0%}."
+    elif one.scores and one.fewest < LEAST_BLOCKS:
+        few = f"some figures rest on {one.fewest} trials; below {LEAST_BLOCKS} there is no verdict"
+        answer = f"**No winner yet**: {few}."
     elif one.scores:
         answer = f"**No robust winner**: no tool is first in {ROBUST:.0%} of the draws."
     else:

@@ -59,13 +59,19 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     palette = Palette([case.tool for question in questions for case in question.cases])
     drawn = {id(one): draw(one, found.traces[one.question.name], palette) for one in answers}
     drawn |= {id(one): served_drawing.draw(one, palette) for one in found.offered}
+    tool_names = set(tool_pages.pages_of(questions, found.tools))
     records = decisions.pages(layout.root / "decisions")
-    index = claimed.front_parts(tables, records) + index_parts(answers, drawn, found.going_on)
+    shown = {question.name for question in questions}
+    front = claimed.front_parts(tables, records, bool(found.rankings))
+    index = front + index_parts(answers, drawn, found.going_on)
     index += [part for one in found.offered for part in served_pages.index_parts(one, drawn[id(one)])]
     index += [part for one in questions if one.probes for part in probed.index_parts(one)]
     pages = [
         Page("index.html", "Answers", index),
-        *(Page(claimed.path(one.table), one.table.title, claimed.table_parts(one, found.day)) for one in tables),
+        *(
+            Page(claimed.path(one.table), one.table.title, claimed.table_parts(one, found.today, tool_names, shown))
+            for one in tables
+        ),
         *(
             Page(
                 f"scenarios/{question.name}.html",
@@ -99,7 +105,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
                 tool_pages.tool_parts(found.tools[name], questions, found.environments, tables),
                 listed=False,
             )
-            for name in tool_pages.pages_of(questions, found.tools)
+            for name in sorted(tool_names)
         ),
         *([Page("ranking.html", "Ranking", ranking_parts(found.rankings))] if found.rankings else []),
         *records,
@@ -118,7 +124,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     save([figure for figures in drawn.values() for figure in figures.values()], partial / "figures")
     sections = [part for one in questions if one.probes for part in probed.index_parts(one)]
     sections += [part for one in found.offered for part in served_pages.markdown_parts(one, drawn[id(one)])]
-    write_whole(partial / "REPORT.md", markdown(answers, drawn, sections, questions, found.going_on).encode())
+    write_whole(partial / "REPORT.md", markdown(front, answers, drawn, sections, questions, found.going_on).encode())
     everything = summary(answers) + [served_answer.summary(one) for one in found.offered]
     write_whole(partial / "summary.json", json.dumps(everything, indent=1, sort_keys=True).encode())
     write_whole(partial / "claims.json", json.dumps(claimed.summary(tables), indent=1, sort_keys=True).encode())

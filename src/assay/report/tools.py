@@ -53,9 +53,7 @@ def tool_parts(
             f"[{question.text['title']}](../scenarios/{question.name}.html)",
             case.name,
             case.device,
-            ", ".join(
-                f"{count} {word}" for word, count in collections.Counter(row["outcome"] for row in case.rows).items()
-            ),
+            outcomes(case),
         ]
         for question in questions
         for case in question.cases
