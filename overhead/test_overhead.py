@@ -5,11 +5,11 @@ Run on a quiet machine: `nox -s overhead`. Times are CPU seconds where they say 
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import math
 import os
-import random
 import resource
 import statistics
 import subprocess
@@ -157,12 +157,13 @@ def test_the_engine_while_a_window_runs(benchmark: Any, note: Note, null_tool: P
     note("the engine while a tree of eleven processes runs", statistics.median(shares) * 100, 1, "% of a core")
 
 
-def write_million(folder: Path) -> Journal:
-    """A run of 20 trials with 50,000 steps each, times as a real step's: log-normal, to the nanosecond."""
+def write_run(folder: Path, trials: int, steps: int) -> Journal:
+    """A run of so many trials, ten a tool, times as a real step's: log-normal, to the nanosecond."""
     header = {
-        "run": folder.name, "started_utc": "", "assay": "", "method_version": 1, "commit": None, "dirty": None,
+        "run": folder.name, "started_utc": "2026-01-01T00:00:00+00:00", "assay": "", "method_version": 1,
+        "commit": None, "dirty": None,
         "profile": "full", "seed": 1, "argv": "[]", "python": None, "noise_gate": "{}",
-        "machine": json.dumps({"cpu": "", "cpuset": [0], "memory_bytes": 1}),
+        "machine": json.dumps({"cpu": "", "cores": 1, "cpuset": [0], "memory_bytes": 1}),
         "scenarios": [{
             "scenario": "million", "scenario_digest": "",
             "scenario_text": 'title = "Million"\nquestion = "?"\ncapability = "train"\nworkload = "x"\nbatch = 1\n'
@@ -171,20 +172,20 @@ def write_million(folder: Path) -> Journal:
         }],
     }  # fmt: skip
     journal = Journal.create(folder.parent, header)
-    draw = random.Random(1)
-    for number in range(20):
-        values = [round(1e6 * math.exp(draw.gauss(0, 0.03))) for _ in range(50_000)]
+    draw = numpy.random.default_rng(1)
+    for number in range(trials):
+        values = (1e6 * numpy.exp(0.03 * draw.standard_normal(steps))).astype(int).tolist()
         at = list(itertools.accumulate(values, initial=10**15))[1:]
         started = time.process_time()
         with store.TrialFile(journal.path(str(number)), number) as file:
-            for start in range(0, 50_000, 10_000):
+            for start in range(0, steps, 10_000):
                 part = slice(start, start + 10_000)
                 file.add(0, "step_time", "ns", "measure", start, at[part], values[part])
             file.finish({
                 "run": journal.run, "trial": number, "kind": "trial", "scenario": "million",
                 "label": f"tool{number // 10}",
                 "tool": f"tool{number // 10}", "device": "cpu", "workers": 1, "control": False, "block": number % 10,
-                "attempt": 0, "outcome": "ok", "samples": 50_000, "window_ns": at[-1] - 10**15,
+                "attempt": 0, "outcome": "ok", "samples": steps, "window_ns": at[-1] - 10**15,
             })  # fmt: skip
         WRITING.append(time.process_time() - started)
         journal.append(Entry(str(number), "case", "ok", 1.0))
@@ -199,7 +200,7 @@ def million(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """A checkout with a sealed run of a million samples, and the CPU seconds that writing and sealing took."""
     root = tmp_path_factory.mktemp("million")
     (root / "benchmarks").symlink_to(ROOT / "benchmarks")
-    journal = write_million(root / ".assay/runs/20260101T000000Z-0000")
+    journal = write_run(root / ".assay/runs/20260101T000000Z-0000", trials=20, steps=50_000)
     started = time.process_time()
     store.seal(journal, root / "results", "")
     return root, sum(WRITING) + time.process_time() - started
@@ -214,24 +215,44 @@ def test_a_million_samples_written_and_sealed(benchmark: Any, note: Note, millio
     note("a stored sample", size / MILLION, 10, "B")
 
 
-def test_a_million_samples_reported(benchmark: Any, note: Note, million: tuple[Path, float]) -> None:
-    root, _ = million
+def reported(root: Path) -> tuple[float, float]:
+    """Seconds and peak MiB of rendering everything that is stored below `root`."""
     # The child measures its own peak, which is not that of the children before it.
     code = (
         "import resource, sys; from assay.cli import run_command; code = run_command(['report', '--quiet']);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
     )
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
+    return time.perf_counter() - started, int(done.stdout) / 1024
+
+
+def test_a_million_samples_reported(benchmark: Any, note: Note, million: tuple[Path, float]) -> None:
+    root, _ = million
     walls, peaks = [], []
 
     def report() -> None:
-        started = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
-        walls.append(time.perf_counter() - started)
-        peaks.append(int(done.stdout) / 1024)
+        wall, peak = reported(root)
+        walls.append(wall)
+        peaks.append(peak)
 
     benchmark.pedantic(report, rounds=5, warmup_rounds=1)
     note("1,000,000 samples reported", statistics.median(walls), 5, "s")
     note("1,000,000 samples reported, peak memory", max(peaks), 300, "MiB")
+
+
+@pytest.mark.parametrize(
+    ("name", "trials", "steps"), [("10,000,000 samples", 200, 50_000), ("1,000 trials", 1_000, 100)]
+)
+def test_much_reported(benchmark: Any, note: Note, tmp_path: Path, name: str, trials: int, steps: int) -> None:
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    journal = write_run(tmp_path / ".assay/runs/20260101T000000Z-0000", trials, steps)
+    store.seal(journal, tmp_path / "results", "")
+    wall, peak = benchmark.pedantic(lambda: reported(tmp_path), rounds=1)
+    note(f"{name} reported", wall, 10, "s")
+    note(f"{name} reported, peak memory", peak, 1024, "MiB")
+    page = tmp_path / "reports/latest/scenarios/million.html"
+    note(f"{name}: the scenario's page, compressed", len(gzip.compress(page.read_bytes())) / 1024, 300, "KiB")
 
 
 def test_a_finished_trial_on_resume(benchmark: Any, note: Note, tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def speedup(published: str, rule: Rule, tool: str, known: Known) -> Found:
 def doubt(asked: Speedup, answer: Answer, ratio: Estimate, rows: Sequence[Case]) -> str:
     """Why a speed-up cannot be judged, whatever its interval: the gates of every comparison."""
     machine = json.loads(answer.question.run["machine"])
-    cores = min(machine["cores"] or len(machine["cpuset"]), len(machine["cpuset"]))
+    cores = min(machine.get("cores") or len(machine["cpuset"]), len(machine["cpuset"]))
     control, floor = answer.floors.get(asked.workers, (None, None))
     baseline = answer.question.case(answer.question.baseline or "", answer.device, 1)
     if ratio.n < LEAST_SPEEDUPS or ratio.low is None:
