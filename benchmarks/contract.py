@@ -62,7 +62,8 @@ class Step(Protocol):
     `inputs` and `targets` are this rank's part of the global batch; the return value is the mean loss over
     that part, as a detached tensor that stays on the device. A step whose tool configures itself in ways
     the optimiser does not show may also define `effective_config()`, returning what was applied, under the
-    names of `Training.requested`.
+    names of `Training.requested`. One that shards the model defines `full_weights()`, which gathers the parameters
+    by name; every rank calls it, after the window.
     """
 
     def __call__(self, inputs: Any, targets: Any) -> Any: ...

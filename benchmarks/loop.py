@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.contract import Prepare, RankLog, Training
 from benchmarks.inputs import Inputs
+from benchmarks.sharding import held_bytes
 
 # What can change a step's speed without showing in the code: recorded as the rank sees it.
 VARIABLES = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "MALLOC_", "LD_PRELOAD", "NCCL_", "GLOO_", "CUDA_", "PYTHON")
@@ -78,6 +79,7 @@ def run(job: Training, rank: int, prepare: Prepare | None) -> RankLog:
     model.load_state_dict(inputs.weights)
     model.to(device)
     optimizer = torch.optim.SGD(model.parameters(), **job.optimizer)
+    model_bytes = held_bytes(model)
     stamps["loaded"] = time.perf_counter_ns()
     step = (prepare or bare_step)(model, optimizer)
     stamps["prepared"] = time.perf_counter_ns()
@@ -120,7 +122,9 @@ def run(job: Training, rank: int, prepare: Prepare | None) -> RankLog:
     stamps["window_close"] = step_end_ns[-1]
     announce(job, rank, "teardown")
 
-    final = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    whole = getattr(step, "full_weights", model.state_dict)()
+    final = {name: tensor.cpu() for name, tensor in whole.items()}
+    held = {"parameter_bytes": held_bytes(model), "model_bytes": model_bytes}
     stamps["left"] = time.perf_counter_ns()
     return RankLog(
         rank=rank,
@@ -132,7 +136,7 @@ def run(job: Training, rank: int, prepare: Prepare | None) -> RankLog:
         quality=quality,
         weights=weights_digest(final),
         applied=applied(optimizer, model, step),
-        facts=facts(device),
+        facts=facts(device) | held,
         usage={"cpu_s": (cpu_after - cpu_before) / 1e9, **device_usage(device)},
     )
 

@@ -48,7 +48,7 @@ cells.Ray = { shows = "Yes (via Train)" }
 kind = "live"
 how = "two ranks"
 rule = "the reference loss"
-trials = { scenario = "strong", workers = 2 }
+trials = [{ scenario = "strong", workers = 2 }]
 shows = "Data parallelism"
 [rows.License]
 kind = "fact"
@@ -218,6 +218,19 @@ def probing(states: list[str]) -> Known:
     ]
     question = Question("asked", {"capability": "probe"}, {"run": RUN}, [Case("ray", "ray", "cpu", 1, False, rows)], 0)
     return dataclasses.replace(known(), questions={"asked": question}, answers={})
+
+
+def test_a_shard_that_is_no_shard_proves_no_model_parallelism(tmp_path: Path) -> None:
+    text = EVIDENCE.replace(
+        '[{ scenario = "strong", workers = 2 }]', '[{ scenario = "strong", workers = 2, held = 0.6 }]'
+    )
+    table = claims.load(folder(tmp_path, evidence=text), {})
+    for held, word in ((50, "confirmed"), (100, "unclear")):
+        facts = known()
+        for row in facts.questions["strong"].cases[1].rows:
+            row["facts"] = json.dumps([{"parameter_bytes": held, "model_bytes": 100}] * 2)
+
+        assert words(table, facts)["Type of training", "Ray"] == word
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,17 @@ class EngineStep:
         self.engine.step()
         return loss.detach()
 
+    def full_weights(self) -> dict[str, Any]:
+        if self.engine.zero_optimization_stage() < 3:
+            return dict(self.engine.module.state_dict())
+        import deepspeed
+
+        whole = {}
+        for name, parameter in self.engine.module.named_parameters():
+            with deepspeed.zero.GatheredParameters(parameter):
+                whole[name] = parameter.detach().clone()
+        return whole
+
     def effective_config(self) -> dict[str, Any]:
         return {
             "gradient_clipping": self.engine.gradient_clipping(),

@@ -9,7 +9,7 @@
 # title = "Ray"
 # homepage = "https://ray.io"
 # devices = ["cpu", "cuda"]
-# settings = ["access_log", "max_batch", "max_delay_ms"]
+# settings = ["access_log", "max_batch", "max_delay_ms", "sharding"]
 # ///
 """Ray Train's TorchTrainer on a local or an existing Ray cluster, Ray Data and Ray Serve."""
 
@@ -63,12 +63,15 @@ def train_rank(config: dict[str, Any]) -> list[RankLog]:
     from ray.train.torch import prepare_model
 
     from benchmarks.loop import bare_step
+    from benchmarks.sharding import ShardedStep
 
     def prepare(model: Any, optimizer: Any) -> Any:
         return bare_step(prepare_model(model, move_to_device=False), optimizer)
 
     job: Training = config["job"]
-    log = job.run(get_context().get_world_rank(), prepare)
+    # Ray Train launches the ranks and their process group; FSDP2 inside is the user's, as its documentation has it.
+    sharded = job.settings.get("sharding") == "full"
+    log = job.run(get_context().get_world_rank(), ShardedStep if sharded else prepare)
     logs = [log] * job.workers
     if job.workers > 1:
         torch.distributed.all_gather_object(logs, log)

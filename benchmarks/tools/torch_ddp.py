@@ -9,6 +9,7 @@
 # title = "PyTorch DDP"
 # homepage = "https://pytorch.org"
 # devices = ["cpu", "cuda"]
+# settings = ["sharding"]
 # ///
 """PyTorch DistributedDataParallel under torchrun: gloo on CPU, NCCL on CUDA."""
 
@@ -17,11 +18,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contract import RankLog, Training
+from benchmarks.sharding import ShardedStep
 
 
 def train(job: Training) -> Iterable[RankLog]:
@@ -49,6 +51,11 @@ def prepare(model: Any, optimizer: Any) -> Any:
     return bare_step(DistributedDataParallel(model), optimizer)
 
 
+def prepare_of(job: Training) -> Callable[[Any, Any], Any]:
+    """DDP, or FSDP2 where the parameters are to be sharded, too."""
+    return ShardedStep if job.settings.get("sharding") == "full" else prepare
+
+
 def main() -> None:
     """The script that torchrun starts in every rank."""
     import torch.distributed
@@ -57,7 +64,7 @@ def main() -> None:
     if job.device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("nccl" if job.device == "cuda" else "gloo")
-    job.deliver(job.run(torch.distributed.get_rank(), prepare))
+    job.deliver(job.run(torch.distributed.get_rank(), prepare_of(job)))
     torch.distributed.destroy_process_group()
 
 

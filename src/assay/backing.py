@@ -15,7 +15,7 @@ from typing import Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from assay.claims import FRESH_DAYS, Column, Rule, Speedup, Table, Verdict, claims, qualified
+from assay.claims import FRESH_DAYS, Column, Rule, Speedup, Table, Trials, Verdict, claims, qualified
 from assay.measured import Case, Question
 from assay.report.answer import Answer
 from assay.report.figures import interval_text
@@ -250,16 +250,25 @@ def beside(asked: Speedup, tool: str, known: Known) -> str:
 
 
 def proved(published: str, rule: Rule, tool: str, known: Known) -> Found:
-    """By trials whose every answer was checked."""
-    asked = rule.trials
-    assert asked
+    """By trials whose every answer was checked; the first proof that is missing decides."""
+    assert rule.trials
+    found = [proof(asked, tool, known) for asked in rule.trials]
+    lacking = next((one for one in found if one.holds is None), None)
+    if lacking:
+        return lacking
+    word, rest = verdict(published, True, rule.shows)
+    said = " ".join(one.said for one in found)
+    return dataclasses.replace(found[-1], said=f"{said}{rest}", verdict=word)
+
+
+def proof(asked: Trials, tool: str, known: Known) -> Found:
+    """One scenario's trials of a tool: it holds, or says why not."""
     question = known.questions.get(asked.scenario)
     command = f"nox -s bench -- {asked.scenario}"
     found = cases(question, tool, asked.workers, asked.settings) if question else []
     if question is None or not found:
-        return Found(
-            "not measured", f"{known.tools[tool].title} is not in a stored run of {asked.scenario}.", command=command
-        )
+        said = f"{known.tools[tool].title} is not in a stored run of {asked.scenario} in that way."
+        return Found("not measured", said, command=command)
     right = [row for case in found for row in case.ok()]
     rows = judged(found)
     common: dict[str, Any] = {
@@ -270,13 +279,26 @@ def proved(published: str, rule: Rule, tool: str, known: Known) -> Found:
     }
     if rows and not right:
         return failed(asked.scenario, tool, asked.workers, asked.settings, known) or Found("failed", "None was right.")
-    text = f"{len(right)} of {len(rows)} trials right, every answer checked"
+    text = f"{question.text['title']}: {len(right)} of {len(rows)} trials right, every answer checked"
     if len(right) < len(rows):
-        return Found("unclear", f"Mixed results: {text}.", "unclear", **common)
+        return Found("unclear", f"Mixed results. {text}.", "unclear", **common)
     if len(right) < LEAST_PROOFS:
         return Found("unclear", f"{text}; {LEAST_PROOFS} are asked for.", "unclear", **common)
-    word, rest = verdict(published, True, rule.shows)
-    return Found("live", f"{text}.{rest}", word, holds=True, **common)
+    if asked.held is not None:
+        most = max((share for row in right for share in shares(row)), default=1.0)
+        text += f"; a rank held {most:.0%} of the parameters at most"
+        if most > asked.held:
+            return Found("unclear", f"{text}, and {asked.held:.0%} are allowed.", "unclear", **common)
+    return Found("live", f"{text}.", holds=True, **common)
+
+
+def shares(row: Mapping[str, Any]) -> list[float]:
+    """Of the model's parameters, what each rank held."""
+    return [
+        rank["parameter_bytes"] / rank["model_bytes"]
+        for rank in json.loads(row["facts"] or "[]")
+        if "model_bytes" in rank
+    ]
 
 
 def judged(found: Iterable[Case]) -> list[dict[str, Any]]:
@@ -327,7 +349,7 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
     return Found(badge, f"{'' if holds else 'None: '}{text}{rest}", word, holds=holds, **common)
 
 
-def failed(scenario: str, tool: str, workers: int | None, settings: Mapping[str, str], known: Known) -> Found | None:
+def failed(scenario: str, tool: str, workers: int | None, settings: Mapping[str, Any], known: Known) -> Found | None:
     """Why none of the trials asked for was right."""
     question = known.questions.get(scenario)
     found = cases(question, tool, workers, settings) if question else []
@@ -391,7 +413,7 @@ def spdx(text: str) -> str | None:
         return None
 
 
-def cases(question: Question | None, tool: str, workers: int | None, settings: Mapping[str, str]) -> list[Case]:
+def cases(question: Question | None, tool: str, workers: int | None, settings: Mapping[str, Any]) -> list[Case]:
     """A tool's cases with such settings; without any, those without."""
     found = []
     for case in question.cases if question else []:

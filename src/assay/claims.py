@@ -57,7 +57,8 @@ class Trials(Model):
 
     scenario: str
     workers: int | None = None
-    settings: dict[str, str] = {}
+    settings: dict[str, str | int] = {}
+    held: float | None = None  # the share of the model's parameters that a rank may hold at most
 
 
 class Probe(Model):
@@ -78,7 +79,7 @@ class Rule(Model):
     how: str  # what is run or read
     rule: str  # when that confirms
     speedup: Speedup | None = None
-    trials: Trials | None = None
+    trials: list[Trials] | None = None  # all of them have to be right
     probe: Probe | None = None
     fact: Literal["license", "version", "stars"] | None = None
     shows: str | None = None  # what of the cell is shown: no verdict where the published words are others
