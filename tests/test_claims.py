@@ -82,6 +82,7 @@ def case(name: str, workers: int, scale: float, outcome: str = "ok", blocks: int
             "settings": "{}",
             "phase": "measure",
             "codes": None,
+            "facts": "[]",
             "error": "RuntimeError: no ranks",
             "findings": None,
         }

@@ -6,10 +6,13 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pytest
+
 from assay import machine
+from assay.errors import UsageError
 from assay.machine import Calibration, Probe
 
-QUIET = Probe(wall_ns=25e6, wall_cv=0.01, cpu_share=1.0, steal_s=5.0, pressure_us=1, load=0.1, at_s=0.0)
+QUIET = Probe(wall_ns=25e6, wall_cv=0.01, cpu_share=1.0, steal_s=5.0, pressure_us=1, load=0.1, running=1, at_s=0.0)
 AFTER = dataclasses.replace(QUIET, at_s=10.0)
 
 
@@ -28,7 +31,7 @@ def test_limits_are_twice_what_the_idle_machine_showed_and_at_least_the_defaults
     path = tmp_path / "noise.json"
     path.write_text(json.dumps({"wall_cv": 0.08, "drift": 0.01}))
 
-    assert Calibration.load(path) == Calibration(0.16, 0.06, True)
+    assert Calibration.load(path) == Calibration(0.16, 0.06, measured=True)
     assert Calibration.load(tmp_path / "none.json") == Calibration()
 
 
@@ -37,3 +40,27 @@ def test_a_probe_and_the_facts_of_this_machine_can_be_read() -> None:
     facts = machine.facts()
     assert facts["memory_bytes"] > 0
     json.dumps(facts)
+
+
+def test_the_users_own_limits_go_before_what_was_measured(tmp_path: Path) -> None:
+    own = tmp_path / "noise.toml"
+    own.write_text("cpu_share = 0.8\nsteal = 0.05\n")
+    limits = Calibration.load(tmp_path / "none.json", own)
+    busy = dataclasses.replace(QUIET, cpu_share=0.9)
+
+    assert (limits.cpu_share, limits.steal, limits.wall_cv) == (0.8, 0.05, machine.DEFAULT_WALL_CV)
+    assert machine.noise(busy, busy, limits) == []
+    assert machine.noise(busy, busy, Calibration()) != []
+
+
+def test_a_limit_that_is_none_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "noise.toml"
+    own.write_text("loudness = 3\n")
+
+    with pytest.raises(UsageError, match=r"noise\.toml: loudness: the limits are numbers named wall_cv"):
+        Calibration.load(tmp_path / "none.json", own)
+
+
+def test_what_a_run_can_resolve_is_the_half_width_of_its_interval() -> None:
+    # k = 0.925 at seven blocks (M22).
+    assert machine.resolvable(0.04, 7) == pytest.approx(0.0377, abs=2e-4)

@@ -14,10 +14,13 @@ import shutil
 import statistics
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from assay.errors import UsageError
 
 # Rule M54: five runs of a fixed pure-Python kernel of about 25 ms.
 KERNEL_RUNS = 5
@@ -27,6 +30,7 @@ DEFAULT_WALL_CV = 0.10
 DEFAULT_DRIFT = 0.06
 LEAST_CPU_SHARE = 0.95
 MOST_STEAL = 0.01
+LIMITS = ("wall_cv", "drift", "cpu_share", "steal")
 PROBE_PAUSE_S = 0.5
 PROBE_DISTANCE = 20  # probes: with their pauses a dozen seconds, a short trial's length
 
@@ -43,6 +47,7 @@ def facts() -> dict[str, Any]:
         "cpu_limit": cgroup_cpu_limit(),
         "numa_nodes": len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or None,
         "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "smt_active": read("/sys/devices/system/cpu/smt/active"),
         "turbo_off": read("/sys/devices/system/cpu/intel_pstate/no_turbo"),
         "transparent_hugepages": chosen(read("/sys/kernel/mm/transparent_hugepage/enabled")),
         "aslr": read("/proc/sys/kernel/randomize_va_space"),
@@ -165,6 +170,7 @@ class Probe:
     steal_s: float | None  # since boot, all cores: the hypervisor ran something else
     pressure_us: int | None  # since boot: some task waited for a core (PSI)
     load: float  # one-minute load average
+    running: int | None  # tasks that ran or waited for a core, this one among them
     at_s: float  # monotonic
 
 
@@ -177,6 +183,7 @@ def probe() -> Probe:
             total += number & 7
         walls.append(time.perf_counter_ns() - wall)
         cpus.append(time.thread_time_ns() - cpu)
+    waiting = re.search(r"procs_running (\d+)", read("/proc/stat") or "")
     pressure = re.search(r"some .*total=(\d+)", read("/proc/pressure/cpu") or "")
     return Probe(
         wall_ns=statistics.median(walls),
@@ -185,25 +192,39 @@ def probe() -> Probe:
         steal_s=getattr(psutil.cpu_times(), "steal", None),
         pressure_us=int(pressure[1]) if pressure else None,
         load=os.getloadavg()[0],
+        running=int(waiting[1]) if waiting else None,
         at_s=time.monotonic(),
     )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Calibration:
-    """Limits of the noise gate: twice what the idle machine shows, at least the defaults (rule M55)."""
+    """Limits of the noise gate: twice what the idle machine shows, at least the defaults (rule M55), or the user's."""
 
     wall_cv: float = DEFAULT_WALL_CV
     drift: float = DEFAULT_DRIFT
+    cpu_share: float = LEAST_CPU_SHARE
+    steal: float = MOST_STEAL
     measured: bool = False
 
     @classmethod
-    def load(cls, path: Path) -> Calibration:
+    def load(cls, path: Path, own: Path | None = None) -> Calibration:
+        """From what was measured, and from the user's file `own`. Raises UsageError for a limit that is none."""
+        found = cls()
         with contextlib.suppress(OSError, ValueError, KeyError):
             fields = json.loads(path.read_text())
             wall_cv, drift = 2 * fields["wall_cv"], 2 * fields["drift"]
-            return cls(max(wall_cv, DEFAULT_WALL_CV), max(drift, DEFAULT_DRIFT), True)
-        return cls()
+            found = cls(max(wall_cv, DEFAULT_WALL_CV), max(drift, DEFAULT_DRIFT), measured=True)
+        if own is None or not own.exists():
+            return found
+        try:
+            limits = tomllib.loads(own.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as fault:
+            raise UsageError(f"{own}: {fault}") from fault
+        wrong = [name for name, value in limits.items() if name not in LIMITS or not isinstance(value, float | int)]
+        if wrong:
+            raise UsageError(f"{own}: {', '.join(wrong)}: the limits are numbers named {', '.join(LIMITS)}")
+        return dataclasses.replace(found, **limits)
 
 
 def calibrate(path: Path, probes: int = 40) -> dict[str, float]:
@@ -242,15 +263,21 @@ def noise(before: Probe, after: Probe, limits: Calibration) -> list[str]:
     """What was too noisy between two probes, each with value and limit; empty if nothing was."""
     found = []
     for name, one in (("before", before), ("after", after)):
-        if one.cpu_share < LEAST_CPU_SHARE:
-            found.append(f"kernel CPU/wall {one.cpu_share:.3f} < {LEAST_CPU_SHARE} {name}")
+        if one.cpu_share < limits.cpu_share:
+            found.append(f"kernel CPU/wall {one.cpu_share:.3f} < {limits.cpu_share} {name}")
         if one.wall_cv > limits.wall_cv:
             found.append(f"kernel CV {one.wall_cv:.3f} > {limits.wall_cv:.3f} {name}")
     drift = abs(after.wall_ns / before.wall_ns - 1)
     if drift > limits.drift:
         found.append(f"kernel drift {drift:.3f} > {limits.drift:.3f}")
-    if before.steal_s is not None and after.steal_s is not None:
-        steal = (after.steal_s - before.steal_s) / max(1e-9, after.at_s - before.at_s) / (psutil.cpu_count() or 1)
-        if steal > MOST_STEAL:
-            found.append(f"steal {steal:.3f} > {MOST_STEAL}")
+    steal = steal_share(before, after)
+    if steal is not None and steal > limits.steal:
+        found.append(f"steal {steal:.3f} > {limits.steal}")
     return found
+
+
+def steal_share(before: Probe, after: Probe) -> float | None:
+    """Of all cores' time between two probes, what the hypervisor gave to others; None where it does not tell."""
+    if before.steal_s is None or after.steal_s is None:
+        return None
+    return (after.steal_s - before.steal_s) / max(1e-9, after.at_s - before.at_s) / (psutil.cpu_count() or 1)

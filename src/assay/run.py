@@ -61,7 +61,7 @@ def start(options: Options, layout: Layout, argv: Sequence[str]) -> tuple[Journa
         # Limits that are no machine's own reject every second trial on a shared one. Nothing runs yet: it is idle.
         print("measuring how quiet this idle machine is, 25 s", file=sys.stderr)
         machine.calibrate(layout.calibration)
-    limits = machine.Calibration.load(layout.calibration)
+    limits = machine.Calibration.load(layout.calibration, layout.limits)
     header = {
         "run": f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
         "started_utc": now.isoformat(timespec="seconds"),
@@ -128,7 +128,7 @@ class Run:
         self.environments: dict[str, Environment] = {}
         self.references: dict[str, Reference | str] = {}  # by file name; a string says why there is none
         self.references_made: set[str] = set()  # names that the journal has
-        self.limits = machine.Calibration.load(layout.calibration)
+        self.limits = machine.Calibration.load(layout.calibration, layout.limits)
         self.probe: machine.Probe | None = None
         self.cuda = machine.has_cuda()
         self.gpu = Gpu.find() if self.cuda else None

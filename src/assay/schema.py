@@ -130,6 +130,8 @@ TRIALS = pa.schema(
         pa.field("kernel_drift", pa.float64()),
         pa.field("kernel_cpu_share", pa.float64()),  # the smaller of before and after
         pa.field("load", pa.float64()),  # one-minute average before
+        pa.field("running", pa.int32()),  # tasks that ran or waited for a core just before
+        pa.field("steal", pa.float64()),  # share of all cores' time that the hypervisor gave to others
         pa.field("pressure_us", pa.int64()),  # during the trial some task waited for a core (PSI)
         pa.field("exposed", pa.string()),  # why the host's network was shared; empty: a namespace of its own
         # Serving. Moments count from the call of the tool (after package_ns), which is the cold start's zero.

@@ -72,6 +72,11 @@ class Layout:
         return self.root / "benchmarks/workloads"
 
     @property
+    def limits(self) -> Path:
+        """The user's own limits of the noise gate."""
+        return self.root / "noise.toml"
+
+    @property
     def calibration(self) -> Path:
         return self.state / "noise.json"
 

@@ -329,6 +329,8 @@ def noise_fields(before: machine.Probe, after: machine.Probe) -> dict[str, Any]:
         "kernel_drift": after.wall_ns / before.wall_ns - 1,
         "kernel_cpu_share": min(before.cpu_share, after.cpu_share),
         "load": before.load,
+        "running": before.running,
+        "steal": machine.steal_share(before, after),
         "pressure_us": None
         if before.pressure_us is None or after.pressure_us is None
         else after.pressure_us - before.pressure_us,

@@ -15,6 +15,8 @@ from assay.measured import FIRST_STEP, METRICS, THROUGHPUT, Case, Metric, Questi
 from assay.report.figures import interval_text
 from assay.statistics import Comparison, Estimate
 
+NOISY = 0.25  # attempts rejected a trial, from which a campaign says so at its top
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
@@ -153,6 +155,12 @@ def alarms(one: Answer) -> list[str]:
         )
     exposed = sorted({row["exposed"] for case in one.cases for row in case.rows if row["exposed"]})
     found += [f"Not isolated: trials shared the host's network ({reason})." for reason in exposed]
+    total = sum(len(case.rows) for case in one.cases)
+    if one.question.rejected > NOISY * total:
+        found.append(
+            f"A noisy machine: the noise gate rejected {one.question.rejected} attempts at {total} trials. What was "
+            "kept passed it, and still varies more than on a quiet one."
+        )
     if one.question.run["dirty"]:
         found.append("Measured from a checkout with uncommitted changes.")
     return found
