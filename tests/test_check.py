@@ -28,6 +28,7 @@ def judge(ranks: list[Rank], losses: dict[int, list[float]], reference: list[flo
         requested=REQUESTED,
         threads=1,
         within=1e-4,
+        others={1: [3.5, 2.0, 1.0, 0.5], 4: [9.0, 9.0, 9.0, 9.0]},
     )
 
 
@@ -48,6 +49,15 @@ def test_the_jobs_loss_is_the_mean_over_ranks() -> None:
 
 def test_one_step_outside_the_limit_is_enough() -> None:
     assert codes(judge([rank(0), rank(1)], {**GOOD, 0: [2.0, 2.0, 1.001, 0.4]})) == ["LOSS"]
+
+
+def test_m34_the_losses_of_another_number_of_chunks_are_named() -> None:
+    alone = judge([rank(0), rank(1)], {0: [3.0, 2.0, 1.0, 0.4], 1: [4.0, 2.0, 1.0, 0.6]})
+    neither = judge([rank(0), rank(1)], {**GOOD, 0: [2.0, 2.0, 1.1, 0.4]})
+
+    assert codes(alone) == codes(neither) == ["LOSS"]
+    assert "it is that of 1 chunks" in alone.findings[0].message
+    assert "chunks:" not in neither.findings[0].message
 
 
 def test_a_missing_rank_a_short_trace_and_a_wrong_world_are_told() -> None:

@@ -17,6 +17,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,8 @@ class Registry:
         return self.repository.fetch(f"{name}@{version}")
 
     def assign(self, name: str, stage: str, version: str) -> None:
+        # Assignments are ordered by the time of their tags, which git keeps to the second.
+        time.sleep(1.1)
         self.repository.gto("assign", name, "--version", version, "--stage", stage)
 
     def assigned(self, name: str, stage: str) -> bytes:

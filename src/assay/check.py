@@ -40,8 +40,12 @@ def judge(
     requested: Mapping[str, Any],
     threads: int,
     within: float,
+    others: Mapping[int, Sequence[float]] | None = None,
 ) -> Verdict:
-    """Judge a training trial: every rank there, with the settings, the losses and the weights it should have."""
+    """Judge a training trial: every rank there, with the settings, the losses and the weights it should have.
+
+    `others` are references with other numbers of chunks: losses that are theirs say what went wrong (M34).
+    """
     findings: list[Finding] = []
     numbers = sorted(rank.rank for rank in ranks)
     if numbers != list(range(workers)) or any(rank.world != workers for rank in ranks):
@@ -67,13 +71,14 @@ def judge(
         first = next(index for index, loss in enumerate(trace) if not math.isfinite(loss))
         findings.append(Finding("NAN", f"the loss is {trace[first]} from step {first} on"))
     elif gap > within:
-        findings.append(
-            Finding(
-                "LOSS",
-                f"the loss leaves the {workers}-chunk reference: gap {gap:.2g} > {within:.2g}, largest at step {worst} "
-                f"({trace[worst]:.6g} against {reference[worst]:.6g})",
-            )
+        message = (
+            f"the loss leaves the {workers}-chunk reference: gap {gap:.2g} > {within:.2g}, largest at step {worst} "
+            f"({trace[worst]:.6g} against {reference[worst]:.6g})"
         )
+        for chunks, other in (others or {}).items():
+            if len(other) == len(trace) and largest_gap(trace, other)[0] <= within:
+                message += f"; it is that of {chunks} chunks: as if another number of ranks had trained"
+        findings.append(Finding("LOSS", message))
     return Verdict(tuple(findings), gap if math.isfinite(gap) else None)
 
 

@@ -352,7 +352,13 @@ class Run:
         expected = self.reference(one)
         assert isinstance(expected, Reference)
         fields = trial.job(case, question, given.options, given.files, expected.window_steps)
-        return trial.execute(attempt, fields, expected), []
+        alike = [
+            dataclasses.replace(case, workers=workers, batch=question.global_batch(workers))
+            for workers in {1, *question.matrix.workers} - {case.workers}
+        ]
+        known = {other.workers: self.references.get(reference.name(other)) for other in alike}
+        others = {chunks: found.losses for chunks, found in known.items() if isinstance(found, Reference)}
+        return trial.execute(attempt, fields, expected, others), []
 
     def reference(self, one: Trial) -> Reference | str:
         """The trace that a case is checked against, made in the baseline's environment when first needed."""

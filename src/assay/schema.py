@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA = 6
+SCHEMA = 7
 SCHEMA_KEY = b"assay_schema"
 
 text = pa.dictionary(pa.int32(), pa.string())

@@ -165,8 +165,10 @@ def limits(scenario: Scenario, attached: bool = False) -> Limits:
     )
 
 
-def execute(one: Attempt, fields: dict[str, Any], reference: Reference) -> dict[str, Any]:
-    """Run a trial that can run; returns its row. `fields` is the job's."""
+def execute(
+    one: Attempt, fields: dict[str, Any], reference: Reference, others: Mapping[int, Sequence[float]]
+) -> dict[str, Any]:
+    """Run a trial that can run; returns its row. `fields` is the job's, `others` are losses by other chunk counts."""
     sink = Sink(one.file, one.echo)
     with scratch_folder() as scratch:
         ending = runner.run(
@@ -202,6 +204,7 @@ def execute(one: Attempt, fields: dict[str, Any], reference: Reference) -> dict[
         requested=fields["requested"],
         threads=THREADS,
         within=one.scenario.check.loss.within,
+        others=others,
     )
     row |= measured_fields(sink.ranks, ending, one.trial.case)
     findings = list(verdict.findings)
