@@ -151,21 +151,28 @@ def judge(published: str, rule: Rule, column: Column, known: Known) -> Found:
         return Found("judgement", "People's opinion, kept as it was published.")
     if rule.fact:
         return fact(published, rule, column, known)
-    asked = rule.speedup or rule.trials or rule.probe
-    if column.tool is None or (column.reason and not asked):
-        said = column.blocked or column.reason or "no file of benchmarks/tools measures it"
-        remedy = f" To attach it: {column.attach}." if column.attach else ""
-        badge = "blocked" if column.blocked else "not measurable" if column.reason else "not measured"
-        return Found(badge, f"{said[0].upper()}{said[1:]}.{remedy}", added=stand_in(rule, column, known))
+    if column.tool is None or (column.reason and not (rule.speedup or rule.trials or rule.probe)):
+        return absent(rule, column, known)
     if rule.kind == "not measurable":
         return Found("not measurable", "This row asks for what one machine does not have.")
     if rule.speedup:
-        return speedup(published, rule, column.tool, known)
-    if rule.trials:
-        return proved(published, rule, column.tool, known)
-    if rule.probe:
-        return probed(published, rule, column.tool, known)
-    return Found("not measured", "There is a rule for this row, and no scenario of assay's measures it yet.")
+        found = speedup(published, rule, column.tool, known)
+    elif rule.trials:
+        found = proved(published, rule, column.tool, known)
+    elif rule.probe:
+        found = probed(published, rule, column.tool, known)
+    else:
+        found = Found("not measured", "There is a rule for this row, and no scenario of assay's measures it yet.")
+    # A tool with a file that cannot be had here is no gap of ours.
+    return absent(rule, column, known) if column.blocked and found.badge == "not measured" else found
+
+
+def absent(rule: Rule, column: Column, known: Known) -> Found:
+    """Why a system is not measured here, and what someone who has access would supply."""
+    said = column.blocked or column.reason or "no file of benchmarks/tools measures it"
+    remedy = f" To attach it: {column.attach}." if column.attach else ""
+    badge = "blocked" if column.blocked else "not measurable" if column.reason else "not measured"
+    return Found(badge, f"{said[0].upper()}{said[1:]}.{remedy}", added=stand_in(rule, column, known))
 
 
 def stand_in(rule: Rule, column: Column, known: Known) -> str:
