@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 ROW_KEY = b"assay_trial"
 LOADS_KEY = b"assay_loads"
 FLUSH_ROWS = 100_000  # rows held in memory before they go to disk
-MEMORY = "192MiB"  # of a query; what needs more goes through a temporary file
+# Of a query, in MiB: an exact median holds its values. Sixteen times the raw files, which are that much compressed.
+LEAST_MEMORY, MOST_MEMORY, EXPANDED = 192, 768, 16
 
 
 class TrialFile:
@@ -320,7 +321,10 @@ def query(archive: Archive | None, journal: Journal | None = None) -> Iterator[d
     """
     import duckdb
 
-    connection = duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": False})
+    raw = [archive.results / name / f"{run}.parquet" for run in archive.runs for name in RAW] if archive else []
+    needed = EXPANDED * sum(path.stat().st_size for path in raw if path.exists()) // 2**20
+    memory = f"{min(MOST_MEMORY, max(LEAST_MEMORY, needed))}MiB"
+    connection = duckdb.connect(config={"memory_limit": memory, "preserve_insertion_order": False})
     try:
         for name, schema in TABLES.items():
             parts = [f"SELECT * FROM empty_{name}"]

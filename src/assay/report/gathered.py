@@ -67,12 +67,10 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
         }
         # What the tables say rests on the strongest run of each scenario, whichever runs are shown.
         strongest = measured.strongest(connection)
-        grounds = [
-            one
-            for run in sorted(set(strongest.values()))
-            for one in measured.questions(connection, [run])
-            if strongest[one.name] == run
-        ]
+        shown = {(one.name, one.run["run"]): one for one in questions}
+        others = {run for name, run in strongest.items() if (name, run) not in shown}
+        read = {(one.name, run): one for run in sorted(others) for one in measured.questions(connection, [run])}
+        grounds = [(shown | read)[name, run] for name, run in sorted(strongest.items())]
         servers = {
             (one.run["run"], one.name): served.served(connection, one) for one in [*questions, *grounds] if one.serves
         }
