@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     before = json.loads(place.read_text())["rows"] if place.exists() else []
     rows = {row["what"]: row for row in before}
     for what, value, target, unit in ROWS:
-        rows[what] = {"what": what, "value": value, "target": target, "unit": unit, "met": value <= target}
+        bound = None if math.isinf(target) else target
+        rows[what] = {"what": what, "value": value, "target": bound, "unit": unit, "met": value <= target}
     commit, _ = checkout.git_state(place.parents[1])
     kept = {
         "date": str(datetime.datetime.now(datetime.UTC).date()),

@@ -212,7 +212,12 @@ def ruler_parts(ruler: Mapping[str, Any] | None, questions: Sequence[Question]) 
     if ruler is None:
         return [*parts, Paragraph("Not measured on this machine: `nox -s overhead` measures it into `results/`.")]
     rows = [
-        [row["what"], f"{row['value']:.4g} {row['unit']}", f"{row['target']:g}", "met" if row["met"] else "missed"]
+        [
+            row["what"],
+            f"{row['value']:.4g} {row['unit']}",
+            "none" if row["target"] is None else f"{row['target']:g}",
+            "met" if row["met"] else "missed",
+        ]
         for row in ruler["rows"]
     ]
     parts.append(
