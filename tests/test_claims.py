@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from assay import backing, claims, tool
+from assay import backing, claims, facts, tool
 from assay.backing import Known
 from assay.errors import ClaimsError
 from assay.measured import Case, Question
@@ -113,14 +113,14 @@ def known(ray: float = 1.6, dask: float = 1.5, ray_outcome: str = "ok", blocks: 
     return Known(
         questions={"strong": question},
         answers={"strong": answer(question, "cpu")},
-        installed=backing.installed(environments),
+        installed=facts.installed(environments),
         tools=tool.find([ROOT / "benchmarks/tools"], ROOT),
         today=datetime.date(2026, 11, 20),
     )
 
 
-def words(table: claims.Table, facts: Known) -> dict[tuple[str, str], str]:
-    return {place: cell.found.word for place, cell in backing.back(table, facts).cells.items()}
+def words(table: claims.Table, told: Known) -> dict[tuple[str, str], str]:
+    return {place: cell.found.word for place, cell in backing.back(table, told).cells.items()}
 
 
 def test_every_published_cell_of_the_six_tables_has_a_rule() -> None:
@@ -184,25 +184,25 @@ def test_what_a_yes_says_beside_it_has_to_be_shown_too(tmp_path: Path) -> None:
 def test_a_busy_machine_says_nothing_of_a_tool_and_a_lone_failure_is_mixed(tmp_path: Path) -> None:
     table = claims.load(folder(tmp_path), {})
     for codes, word in (("NOISE", "confirmed"), ("LOSS", "unclear")):
-        facts = known()
-        facts.questions["strong"].cases[1].rows[0].update(outcome="invalid", codes=codes)
+        told = known()
+        told.questions["strong"].cases[1].rows[0].update(outcome="invalid", codes=codes)
 
-        assert words(table, facts)["Type of training", "Ray"] == word
+        assert words(table, told)["Type of training", "Ray"] == word
 
 
 def test_an_old_result_is_shown_as_old(tmp_path: Path) -> None:
-    facts = dataclasses.replace(known(), today=datetime.date(2027, 6, 1))
-    cell = backing.back(claims.load(folder(tmp_path), {}), facts).cells["Scalable training", "Ray"]
+    told = dataclasses.replace(known(), today=datetime.date(2027, 6, 1))
+    cell = backing.back(claims.load(folder(tmp_path), {}), told).cells["Scalable training", "Ray"]
 
     assert cell.found.word == "old"
     assert "212 days ago: confirmed then" in cell.found.said
 
 
 def test_workers_that_share_a_core_contradict_nothing(tmp_path: Path) -> None:
-    facts = known(ray=1.0)
-    facts.questions["strong"].run["machine"] = json.dumps({"cores": 1, "cpuset": [0, 1]})
+    told = known(ray=1.0)
+    told.questions["strong"].run["machine"] = json.dumps({"cores": 1, "cpuset": [0, 1]})
 
-    assert words(claims.load(folder(tmp_path), {}), facts)["Scalable training", "Ray"] == "unclear"
+    assert words(claims.load(folder(tmp_path), {}), told)["Scalable training", "Ray"] == "unclear"
 
 
 def probing(states: list[str]) -> Known:
@@ -227,11 +227,11 @@ def test_a_shard_that_is_no_shard_proves_no_model_parallelism(tmp_path: Path) ->
     )
     table = claims.load(folder(tmp_path, evidence=text), {})
     for held, word in ((50, "confirmed"), (100, "unclear")):
-        facts = known()
-        for row in facts.questions["strong"].cases[1].rows:
+        told = known()
+        for row in told.questions["strong"].cases[1].rows:
             row["facts"] = json.dumps([{"parameter_bytes": held, "model_bytes": 100}] * 2)
 
-        assert words(table, facts)["Type of training", "Ray"] == word
+        assert words(table, told)["Type of training", "Ray"] == word
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_what_a_cell_claims(published: str, claimed: bool | None) -> None:
     ],
 )
 def test_licences_are_compared_as_spdx_identifiers(text: str, identifier: str | None) -> None:
-    assert backing.spdx(text) == identifier
+    assert facts.spdx(text) == identifier
 
 
 def test_a_status_grows_old() -> None:

@@ -13,9 +13,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
-
 from assay.claims import FRESH_DAYS, Column, Rule, Speedup, Table, Trials, Verdict, claims, qualified
+from assay.facts import Installed, spdx
 from assay.measured import Case, Question
 from assay.report.answer import Answer
 from assay.report.figures import interval_text
@@ -41,31 +40,6 @@ BADGES = {
     "judgement": "✎",
     "not measurable": "∅",
 }
-# Names of a licence in tables and in metadata that are no SPDX identifiers, in lower case.
-LICENSES = {
-    "apache": "Apache-2.0",
-    "apache 2.0": "Apache-2.0",
-    "apache license 2.0": "Apache-2.0",
-    "apache license version 2.0": "Apache-2.0",
-    "apache license, version 2.0": "Apache-2.0",
-    "apache software license": "Apache-2.0",
-    "apache software license 2.0": "Apache-2.0",
-    "bsd 3-clause": "BSD-3-Clause",
-    "modified bsd": "BSD-3-Clause",
-    "mit license": "MIT",
-}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Installed:
-    """A distribution of an environment that a stored run was measured in."""
-
-    name: str
-    version: str
-    license: str | None
-    tool: str
-    python: str
-    run: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -412,14 +386,6 @@ def fact(published: str, rule: Rule, column: Column, known: Known) -> Found:
     return Found("fact", said, "contradicted", run=installed.run, holds=True)
 
 
-def spdx(text: str) -> str | None:
-    """A licence as an SPDX expression; None where the text names none."""
-    try:
-        return str(canonicalize_license_expression(LICENSES.get(text.lower().strip(), text)))
-    except InvalidLicenseExpression:
-        return None
-
-
 def cases(question: Question | None, tool: str, workers: int | None, settings: Mapping[str, Any]) -> list[Case]:
     """A tool's cases with such settings; without any, those without."""
     found = []
@@ -433,14 +399,3 @@ def cases(question: Question | None, tool: str, workers: int | None, settings: M
 def reproduce(question: Question, found: Sequence[Case]) -> str:
     case = found[0]
     return f"assay reproduce {question.name}/{case.label}/{case.device}/{case.workers} --run {question.run['run']}"
-
-
-def installed(environments: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Installed]]:
-    """By distribution and tool, as the newest run has them."""
-    found: dict[str, dict[str, Installed]] = {}
-    for row in sorted(environments, key=lambda row: str(row["run"])):
-        for name, version, stated in row["packages"] or []:
-            owners = found.setdefault(name, {})
-            owners.pop(row["tool"], None)  # so that the newest comes last
-            owners[row["tool"]] = Installed(name, version, stated, row["tool"], row["python"], row["run"])
-    return found

@@ -157,7 +157,7 @@ def select(found: Iterable[str], wanted: Sequence[str], what: str) -> list[str]:
     """The wanted names, all where none is given. Raises UsageError listing every unknown one."""
     known = list(found)
     if unknown := [name for name in wanted if name not in known]:
-        raise UsageError(f"no {what} {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+        raise UsageError(f"no {what} {', '.join(map(repr, unknown))}; there are {', '.join(sorted(known))}")
     return list(dict.fromkeys(wanted)) or known
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from assay import backing, claims, cost, measured, ranking, served, store, tool
+from assay import backing, claims, cost, facts, measured, ranking, served, store, tool
 from assay.backing import Backed
 from assay.cost import Prices
 from assay.errors import UsageError
@@ -84,7 +84,7 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
         questions={one.name: one for one in grounds},
         # CPU comes last, and stays: a table makes no difference between devices.
         answers={one.question.name: one for one in sorted(proofs, key=lambda one: one.device, reverse=True)},
-        installed=backing.installed(environments),
+        installed=facts.installed(environments),
         tools=tools,
         today=newest_day([*questions, *grounds]),
     )

@@ -13,7 +13,7 @@ from assay.report import claims as claimed
 from assay.report import decisions, probed
 from assay.report import tools as tool_pages
 from assay.report.answer import summary
-from assay.report.document import Page, render_html
+from assay.report.document import Details, Page, render_html
 from assay.report.drawing import draw
 from assay.report.figures import Palette, save
 from assay.report.gathered import gather
@@ -124,7 +124,17 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     save([figure for figures in drawn.values() for figure in figures.values()], partial / "figures")
     sections = [part for one in questions if one.probes for part in probed.index_parts(one)]
     sections += [part for one in found.offered for part in served_pages.markdown_parts(one, drawn[id(one)])]
-    write_whole(partial / "REPORT.md", markdown(front, answers, drawn, sections, questions, found.going_on).encode())
+    write_whole(
+        partial / "REPORT.md",
+        markdown(
+            [part for part in front if not isinstance(part, Details)],
+            answers,
+            drawn,
+            sections,
+            questions,
+            found.going_on,
+        ).encode(),
+    )
     everything = summary(answers) + [served_answer.summary(one) for one in found.offered]
     write_whole(partial / "summary.json", json.dumps(everything, indent=1, sort_keys=True).encode())
     write_whole(partial / "claims.json", json.dumps(claimed.summary(tables), indent=1, sort_keys=True).encode())
