@@ -74,6 +74,13 @@ def test_an_unpaired_interval_is_welchs() -> None:
     assert pair.p() > 0.05
 
 
+def test_memory_that_another_kernel_keeps_to_itself_is_no_other_machine() -> None:
+    sizes = (25_276_063_744, 25_276_510_208, 33_000_000_000)
+    first, second, third = (compare.hardware({"memory_bytes": size}) for size in sizes)
+
+    assert first == second != third
+
+
 def test_what_differs_is_hard_or_soft() -> None:
     first = question("a", 1, 1, options={"width": 1})
     second = question("b", 1, 1, options={"width": 2})

@@ -94,12 +94,21 @@ def differences(
     machine, other = (json.loads(one.run["machine"]) for one in (first, second))
     for fact in sorted(machine.keys() | other.keys()):
         if machine.get(fact) != other.get(fact):
-            found.append(Difference(f"machine: {fact}", shown(machine.get(fact)), shown(other.get(fact)), fact in HARD))
+            hard = fact in HARD and hardware(machine)[fact] != hardware(other)[fact]
+            found.append(Difference(f"machine: {fact}", shown(machine.get(fact)), shown(other.get(fact)), hard))
     for tool in sorted(packages[0].keys() & packages[1].keys()):
         here, there = packages[0][tool] - packages[1][tool], packages[1][tool] - packages[0][tool]
         if here or there:
             found.append(Difference(f"packages of {tool}", shown(sorted(here)), shown(sorted(there)), hard=False))
     return sorted(found, key=lambda one: not one.hard)
+
+
+def hardware(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes two machines the same kind. Memory to a tenth of a GiB: another kernel keeps more of it to itself."""
+    return {
+        fact: round(value / 2**30, 1) if fact.startswith("memory") and (value := facts.get(fact)) else facts.get(fact)
+        for fact in HARD
+    }
 
 
 def shown(value: Any) -> str:

@@ -64,7 +64,7 @@ def series(scenario: str | None, place: Layout) -> dict[str, list[Point]]:
             continue
         facts = json.loads(row["machine"])
         # What forbids a comparison makes another series: other work, another machine, another method (M69).
-        identity = [facts.get(fact) for fact in compare.HARD], row["method_version"], work(row["scenario_text"])
+        identity = compare.hardware(facts), row["method_version"], work(row["scenario_text"])
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
         cores = len(facts.get("cpuset") or [])
         name = f"{row['case']} on {facts.get('cpu')}, {cores} cores ({digest})"
