@@ -9,7 +9,7 @@ import pytest
 
 from assay import tool, watch
 from assay.errors import UsageError
-from assay.statistics import Comparison, Estimate
+from assay.statistics import Comparison, Estimate, Pair
 from assay.watch import Suspect
 from tests.conftest import ROOT
 from tests.test_compare import question
@@ -58,7 +58,7 @@ def test_a_folder_that_is_no_package_is_imported_from_beside_it(tmp_path: Path) 
     [("faster", "regression"), ("slower", "none"), ("undecided", "none"), ("no verdict", "not judged")],
 )
 def test_the_outcome_of_a_rerun(word: str, expected: str) -> None:
-    comparison = Comparison(Estimate(1.1, 1.05, 1.15, 10), 0.01, 1.0, word)
+    comparison = Comparison(Estimate(1.1, 1.05, 1.15, 10), 0.01, 1.0, word, Pair({}, {}, None))
 
     assert watch.verdict(comparison)[0] == expected
     assert watch.verdict(None)[0] == "not judged"
