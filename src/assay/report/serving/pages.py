@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from assay import statistics as rules
+from assay.report import probed
 from assay.report.answer import provenance, reproduce
 from assay.report.document import Code, Details, Heading, Items, Paragraph, Part, Picture
 from assay.report.figures import Figure
@@ -42,7 +43,14 @@ def note(one: Served) -> list[Part]:
     return [Paragraph(f"{n} block{'s' if n != 1 else ''}: below {rules.LEAST_BLOCKS} there is no interval.")]
 
 
+def asks(one: Served) -> bool:
+    """Whether what the servers offer beside answers is the question, and not how fast they are."""
+    return bool(one.question.text["load"].get("probes"))
+
+
 def index_parts(one: Served, drawn: Mapping[str, Figure]) -> list[Part]:
+    if asks(one):
+        return probed.index_parts(one.question)
     return [
         Heading(one.question.text["title"]),
         Paragraph(one.question.text["question"], "lead"),
@@ -71,6 +79,7 @@ def scenario_parts(one: Served, drawn: Mapping[str, Figure]) -> list[Part]:
         *([Paragraph(f"What it does not show: {text['shows_not']}")] if text.get("shows_not") else []),
         *(Paragraph(alarm.replace("(failures", "(../failures"), "warning") for alarm in alarms(one)),
         *note(one),
+        *([probed.finding_table(question)] if asks(one) else []),
         Items(sentences(one)),
         *picture_parts(drawn, KINDS),
         Heading("Numbers", 3),
@@ -84,6 +93,8 @@ def scenario_parts(one: Served, drawn: Mapping[str, Figure]) -> list[Part]:
 
 
 def markdown_parts(one: Served, drawn: Mapping[str, Figure]) -> list[Part]:
+    if asks(one):
+        return [*probed.index_parts(one.question), Code(reproduce(one.question))]
     return [
         Heading(one.question.text["title"]),
         Paragraph(one.question.text["question"]),
