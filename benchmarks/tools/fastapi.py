@@ -10,7 +10,7 @@
 # [tool.assay]
 # title = "FastAPI and uvicorn"
 # homepage = "https://fastapi.tiangolo.com"
-# devices = ["cpu"]
+# devices = ["cpu", "cuda"]
 # settings = ["access_log"]
 # ///
 """FastAPI under uvicorn: a thin application of our own, the baseline that every server is compared with."""

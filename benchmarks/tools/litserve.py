@@ -10,7 +10,7 @@
 # [tool.assay]
 # title = "LitServe"
 # homepage = "https://lightning.ai/litserve"
-# devices = ["cpu"]
+# devices = ["cpu", "cuda"]
 # settings = ["access_log", "max_batch", "max_delay_ms"]
 # ///
 """LitServe: a LitAPI, as its quickstart writes it."""
@@ -69,7 +69,7 @@ def main() -> None:
         for name in job.models
     ]
     served = models if len(models) > 1 else models[0]
-    server = litserve.LitServer(served, accelerator="cpu", workers_per_device=job.replicas)
+    server = litserve.LitServer(served, accelerator=job.device, devices=1, workers_per_device=job.replicas)
     access_log = settings.get("access_log", True)
     server.run(host=job.host, port=job.port, generate_client_file=False, access_log=access_log)
 

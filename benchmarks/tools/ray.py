@@ -98,8 +98,9 @@ def infer(job: Inference) -> Iterator[Callable[[str], None]]:
             return {"row": batch["row"], "y": self.predictor(rows).reshape(len(rows), -1)}
 
     def one_pass(target: str) -> None:
+        models = {"concurrency": job.workers, "num_cpus": 1, "num_gpus": 1 if job.device == "cuda" else 0}
         data = ray.data.read_parquet(job.source)
-        data.map_batches(Predict, batch_size=job.batch, concurrency=job.workers, num_cpus=1).write_parquet(target)
+        data.map_batches(Predict, batch_size=job.batch, **models).write_parquet(target)
 
     try:
         yield one_pass
@@ -155,7 +156,8 @@ def main() -> None:
         ray_serve.start(http_options={"host": job.host, "port": job.port}, logging_config=logging)
         deployment = ray_serve.deployment(
             num_replicas=job.replicas,
-            ray_actor_options={"num_cpus": 0.2},
+            # On a GPU the replicas share it; without asking for a part they would not see it.
+            ray_actor_options={"num_cpus": 0.2, "num_gpus": 1 / job.replicas if job.device == "cuda" else 0},
             # A replica takes five requests at a time by default; no batch could be larger.
             max_ongoing_requests=max(5, 2 * largest),
             logging_config=logging,
