@@ -26,7 +26,7 @@ def make(
     import torch
 
     folder.mkdir(exist_ok=True)
-    torch.set_num_threads(1)
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     torch.manual_seed(seed)
     files = Inputs(inputs)
     model = load_workload(workload).build(options, files.weights)

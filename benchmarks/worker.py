@@ -110,7 +110,7 @@ def make_inputs(request: dict[str, Any], wire: Wire) -> None:
     """Write a workload's input files; send their digests."""
     workload: contract.Workload = loop.load_workload(request["workload"])
     folder = Path(request["folder"])
-    wire.phase("launch")
+    wire.phase("measure")  # has the whole of a trial's time; launching has minutes
     workload.make(folder, request["options"], request["seed"])
     wire.send("digests", files=inputs.digests(folder))
 
@@ -203,7 +203,7 @@ def make_model(request: dict[str, Any], wire: Wire) -> None:
     """Train the model that servers serve; send the digests of its files."""
     from benchmarks import model
 
-    wire.phase("launch")
+    wire.phase("measure")
     arguments = {key: request[key] for key in ("inputs", "workload", "options", "seed", "rows")}
     folder = Path(request["folder"])
     model.make(folder, **arguments)

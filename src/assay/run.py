@@ -225,10 +225,13 @@ class Run:
                 continue
             maker = one.measure.baseline or REFERENCE_TOOL
             python = self.environments[maker].python
-            if python:
-                self.models[one.name] = inputs.make_model(one, given, python, self.layout, run, say)
-            else:
+            if not python:
                 self.models[one.name] = f"{maker}: {self.environments[maker].error}"
+                continue
+            try:
+                self.models[one.name] = inputs.make_model(one, given, python, self.layout, run, say)
+            except UsageError as fault:  # other scenarios go on without it
+                self.models[one.name] = str(fault)
         digests = {name: given.digests for name, given in self.inputs.items()}
         for name, model in self.models.items():
             if isinstance(model, Inputs):
