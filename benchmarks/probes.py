@@ -237,7 +237,7 @@ def operations(one: Mapping[str, tuple[str, bool]], job: Probing) -> Iterator[Fi
     One that is not found has failed: it may have another name today, which is no proof that there is none.
     """
     for name, (operation, there) in one.items():
-        yield Finding(name, "passed" if there else "failed", f"{operation} {'exists' if there else 'is not found'}")
+        yield Finding(name, "passed" if there else "failed", f"{'there is' if there else 'not found:'} {operation}")
 
 
 def refuses(call: Callable[..., Any], *arguments: Any) -> bool:

@@ -179,7 +179,8 @@ def test_what_is_declined_is_said_and_what_is_not_asked_is_nothing(job: Probing)
 def test_operations_say_what_exists(job: Probing) -> None:
     found = list(probes.operations({"a": ("Create", True), "b": ("Delete", False)}, job))
 
-    assert [(one.state, one.said) for one in found] == [("passed", "Create exists"), ("failed", "Delete is not found")]
+    said = [("passed", "there is Create"), ("failed", "not found: Delete")]
+    assert [(one.state, one.said) for one in found] == said
 
 
 def test_a_trial_keeps_what_was_found_and_one_subjects_fault_leaves_the_others(assay: Assay, checkout: Path) -> None:

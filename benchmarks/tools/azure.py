@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["azure-ai-ml==1.35.2", "azure-storage-blob==12.31.1"]
+# dependencies = [
+#     "azure-ai-ml==1.35.2", "azure-kusto-data==6.0.4", "azure-mgmt-databricks==3.0.0", "azure-mgmt-monitor==7.0.0",
+#     "azure-storage-blob==12.31.1", "azure-synapse-spark==0.7.0", "six==1.17.0",
+# ]
 #
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
@@ -20,17 +23,29 @@ from typing import Any
 
 from benchmarks.contract import Probing
 
-ML, BLOB = "azure-ai-ml", "azure-storage-blob"
+ML, BLOB, DATABRICKS = "azure-ai-ml", "azure-storage-blob", "azure-mgmt-databricks"
+KUSTO, MONITOR, SYNAPSE = "azure-kusto-data", "azure-mgmt-monitor", "azure-synapse-spark"
 # What backs a row of the table: distribution, module, attribute.
 OPERATIONS = {
     "storage": [(BLOB, "azure.storage.blob", "BlobClient.upload_blob")],
+    "etl": [
+        (DATABRICKS, "azure.mgmt.databricks.operations", "WorkspacesOperations.begin_create_or_update"),
+        (SYNAPSE, "azure.synapse.spark.operations", "SparkBatchOperations.create_spark_batch_job"),
+        (KUSTO, "azure.kusto.data", "KustoClient.execute"),
+    ],
+    "exploration": [
+        (ML, "azure.ai.ml.automl", "classification"),
+        (DATABRICKS, "azure.mgmt.databricks.operations", "WorkspacesOperations.begin_create_or_update"),
+    ],
     "training": [(ML, "azure.ai.ml", "PyTorchDistribution"), (ML, "azure.ai.ml.entities", "JobResourceConfiguration")],
     "versioning": [
         (ML, "azure.ai.ml.operations", "ModelOperations.create_or_update"),
         (ML, "azure.ai.ml.operations", "ModelOperations.get"),
     ],
+    "tracking": [(ML, "azure.ai.ml.entities", "Workspace.mlflow_tracking_uri")],
     "batch": [(ML, "azure.ai.ml.operations", "BatchEndpointOperations.invoke")],
     "pipelines": [(ML, "azure.ai.ml.dsl", "pipeline")],
+    "scaling": [(MONITOR, "azure.mgmt.monitor.operations", "AutoscaleSettingsOperations.create_or_update")],
 }
 
 
