@@ -216,8 +216,8 @@ class Refused:
 class Endpoint:
     """Where a server answers, or will as soon as it is ready: readiness is found out from outside.
 
-    The last three are what else the same server offers, for scenarios that ask (`load.probes`): a URL, Declined
-    or Refused. None says nothing about it.
+    The rest is what else the same server offers, for scenarios that ask (`load.probes`): a URL, Declined or Refused.
+    None says nothing about it.
     """
 
     url: str  # of the route that predicts: http://host:port/path, or grpc://host:port/model for V2 over gRPC
@@ -227,6 +227,7 @@ class Endpoint:
     metrics: str | Declined | Refused | None = None  # a page in Prometheus' text format
     second: str | Declined | Refused | None = None  # as `url`, of `Serving.beside`; the path names it `second`
     grpc: str | Declined | Refused | None = None  # the same over gRPC; torchserve://host:port/model for its own service
+    api: tuple[str, ...] = ()  # where it describes itself: OpenAPI documents, got by GET or OPTIONS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contract import Inference, Serving
+from benchmarks.frameworks import FRAMEWORKS
 from benchmarks.inputs import Inputs, load_weights
 from benchmarks.loop import bare_step, load_workload
 
@@ -67,7 +68,19 @@ def make_rows(folder: Path, model: Path, count: int, parts: int, seed: int) -> N
 
 
 def load(job: Serving | Inference, prepare: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
-    """See `Serving.predictor`."""
+    """See `Serving.predictor`. The setting `framework` asks for the same weights in another one than torch."""
+    framework = job.settings.get("framework")
+    compute = FRAMEWORKS[framework](job.model, job.threads) if framework else torch_module(job, prepare)
+    calls = batch_counter(job.scratch)
+
+    def predict(rows: Any) -> Any:
+        calls[min(len(rows), BATCH_SIZES)] += 1
+        return compute(rows)
+
+    return predict
+
+
+def torch_module(job: Serving | Inference, prepare: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
     import numpy
     import torch
 
@@ -92,15 +105,12 @@ def load(job: Serving | Inference, prepare: Callable[[Any], Any] | None = None) 
     # JSON has no integers of a width: whoever decodes it gets floats, and the model what it was trained on.
     dtype = torch.from_numpy(numpy.load(Path(job.model, "payloads.npy"), mmap_mode="r")[:0].copy()).dtype
 
-    calls = batch_counter(job.scratch)
-
-    def predict(rows: Any) -> Any:
+    def compute(rows: Any) -> Any:
         with torch.inference_mode():
             tensor = torch.as_tensor(numpy.asarray(rows), dtype=dtype, device=job.device)
-            calls[min(len(tensor), BATCH_SIZES)] += 1
             return model(tensor).cpu().numpy()
 
-    return predict
+    return compute
 
 
 def batch_counter(scratch: str) -> Any:

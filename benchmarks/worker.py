@@ -150,11 +150,11 @@ ABSENT = (contract.Declined, contract.Refused)
 
 def offers(endpoint: contract.Endpoint) -> dict[str, Any]:
     """What the endpoint says of each probe: a URL, or why there is none."""
-    said = {name: getattr(endpoint, name) for name in ("metrics", "second", "grpc")}
+    said = {name: getattr(endpoint, name) for name in ("metrics", "second", "grpc", "api")}
     return {
         name: {type(offer).__name__.lower(): offer.said} if isinstance(offer, ABSENT) else offer
         for name, offer in said.items()
-        if offer is not None
+        if offer
     }
 
 

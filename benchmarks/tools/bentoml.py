@@ -2,6 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "bentoml==1.4.39", "torch==2.13.0", "numpy==2.4.6",
+#     "scikit-learn==1.9.1", "onnx==1.23.2", "onnxruntime==1.32.0",
 # ]
 #
 # [tool.uv]
@@ -11,7 +12,7 @@
 # title = "BentoML"
 # homepage = "https://bentoml.com"
 # devices = ["cpu"]
-# settings = ["access_log", "max_batch"]
+# settings = ["framework", "access_log", "max_batch"]
 # ///
 """BentoML: a service class, as its quickstart writes it."""
 
@@ -71,6 +72,7 @@ def serve(job: Serving) -> Iterator[Endpoint]:
             metrics=f"{root}/metrics",
             second=f"{root}/second",
             grpc=refusal,
+            api=(f"{root}/docs.json",),
         )
 
 

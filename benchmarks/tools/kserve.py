@@ -2,6 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "kserve==0.21.0", "torch==2.13.0", "numpy==2.4.6",
+#     "scikit-learn==1.9.1", "onnx==1.23.2", "onnxruntime==1.32.0",
 # ]
 #
 # [tool.uv]
@@ -11,7 +12,7 @@
 # title = "KServe model server"
 # homepage = "https://kserve.github.io/website"
 # devices = ["cpu"]
-# settings = ["protocol", "access_log"]
+# settings = ["framework", "protocol", "access_log"]
 # ///
 """KServe's Python model server, alone: the cluster controller around it is not measured."""
 
@@ -62,6 +63,7 @@ def serve(job: Serving) -> Iterator[Endpoint]:
             metrics=f"http://{job.host}:{job.port}/metrics",
             second=f"http://{job.host}:{job.port}/v2/models/second/infer",
             grpc=f"grpc://{job.host}:{job.ports[1]}/model",
+            api=(f"http://{job.host}:{job.port}/openapi.json",),
         )
 
 

@@ -2,6 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "mlserver==1.7.1", "torch==2.13.0", "numpy==2.4.6",
+#     "scikit-learn==1.9.1", "onnx==1.23.2", "onnxruntime==1.32.0",
 # ]
 #
 # [tool.uv]
@@ -11,7 +12,7 @@
 # title = "MLServer"
 # homepage = "https://mlserver.readthedocs.io"
 # devices = ["cpu"]
-# settings = ["protocol", "max_batch", "max_delay_ms"]
+# settings = ["framework", "protocol", "max_batch", "max_delay_ms"]
 # ///
 """MLServer (Seldon): a custom runtime behind the Open Inference Protocol."""
 
@@ -75,4 +76,5 @@ def serve(job: Serving) -> Iterator[Endpoint]:
             metrics=f"http://{job.host}:{job.ports[2]}/metrics",
             second=f"http://{job.host}:{job.port}/v2/models/second/infer",
             grpc=f"grpc://{job.host}:{job.ports[1]}/model",
+            api=(f"http://{job.host}:{job.port}/v2/docs/dataplane.json",),
         )

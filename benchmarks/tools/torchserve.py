@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "torchserve==0.12.0", "torch-model-archiver==0.12.0", "pyyaml==6.0.3", "setuptools==80.10.2",
-#     "torch==2.13.0", "numpy==2.4.6",
+#     "torch==2.13.0", "numpy==2.4.6", "scikit-learn==1.9.1", "onnx==1.23.2", "onnxruntime==1.32.0",
 # ]
 #
 # [tool.uv]
@@ -13,7 +13,7 @@
 # homepage = "https://github.com/pytorch/serve"
 # devices = ["cpu"]
 # needs = ["java>=11"]
-# settings = ["access_log", "max_batch", "max_delay_ms"]
+# settings = ["framework", "access_log", "max_batch", "max_delay_ms"]
 # ///
 """TorchServe: a model archive with a custom handler. Upstream is archived since August 2025."""
 
@@ -106,4 +106,5 @@ def serve(job: Serving) -> Iterator[Endpoint]:
             metrics=f"http://{job.host}:{job.ports[2]}/metrics",
             second=f"http://{job.host}:{job.port}/predictions/second",
             grpc=f"torchserve://{job.host}:{job.ports[3]}/model",
+            api=(f"http://{job.host}:{job.port}/", f"http://{job.host}:{job.ports[1]}/"),
         )

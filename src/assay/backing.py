@@ -260,7 +260,8 @@ def proof(asked: Trials, tool: str, known: Known) -> Found:
     }
     if rows and not right:
         return failed(asked.scenario, tool, asked.workers, asked.settings, known) or Found("failed", "None was right.")
-    text = f"{question.text['title']}: {len(right)} of {len(rows)} trials right, every answer checked"
+    how = f" with {', '.join(map(str, asked.settings.values()))}" if asked.settings else ""
+    text = f"{question.text['title']}{how}: {len(right)} of {len(rows)} trials right, every answer checked"
     if len(right) < len(rows):
         return Found("unclear", f"Mixed results. {text}.", "unclear", **common)
     if len(right) < LEAST_PROOFS:

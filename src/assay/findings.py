@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy
 
+from assay import described
 from assay.transport import Transport
 
 CALLS = (10, 7)  # that a counter has to rise by, one after the other
@@ -36,7 +37,7 @@ Right = Callable[[numpy.ndarray, numpy.ndarray], bool]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    name: str  # metrics, second or grpc
+    name: str  # metrics, second, grpc, page, or a topic of `described`
     state: str  # passed, failed or none
     said: str
 
@@ -46,7 +47,7 @@ class Subject:
     """A server that answers rightly, and what its tool says that it offers beside that."""
 
     url: str
-    offers: Mapping[str, Any]  # by probe: a URL, or {"declined": the tool's words}
+    offers: Mapping[str, Any]  # by probe: a URL, or {"declined": the tool's words}; `api`: a list of URLs
     transport: Transport
     reach: Reach
     right: Right
@@ -65,10 +66,13 @@ def find(subject: Subject) -> list[Finding]:
             found.append(Finding(name, state, said))
             continue
         try:
-            state, said = asked[name](subject, offer)
+            if name == "api":
+                found.append(Finding("page", *described.page([subject.url, *offer])))
+                found += [Finding(*topic) for topic in described.topics(offer)]
+            else:
+                found.append(Finding(name, *asked[name](subject, offer)))
         except (OSError, ValueError, http.client.HTTPException) as fault:
-            state, said = "failed", f"{type(fault).__name__}: {fault}"
-        found.append(Finding(name, state, said))
+            found.append(Finding(name, "failed", f"{type(fault).__name__}: {fault}"))
     return found
 
 

@@ -1,0 +1,100 @@
+"""What a server's own description of its API names, and the pages that it serves.
+
+A description without a route, a parameter or a field for something is the tool's own word that its API has none; one
+that names it shows that it is there, and not that it works. A page counts where its scripts come from the server
+itself: others show nothing on a machine without a network.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+TIMEOUT_S = 10.0
+# Topic to the words that routes, parameters and fields about it have.
+TOPICS = {
+    "split": ("sends each version a share of the calls", r"canary|traffic|split|shadow|percent"),
+    "drift": ("watches the distribution of inputs or outputs", r"drift|outlier|skew|distribution"),
+    "scaling": ("changes the number of replicas", r"replica|autoscal|(min|max|initial)_?workers?\b|instance_?count"),
+}
+PAGES = ("/", "/ui", "/docs", "/v2/docs", "/dashboard")
+SOURCES = re.compile(r"""<(?:script|link)\b[^>]*\b(?:src|href)=["']([^"']+)["']""")
+
+
+def topics(urls: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Name, state and what is said of every topic. Raises OSError or ValueError where there is no description."""
+    names = sorted({name for url in urls for name in named(described(url))})
+    where = ", ".join(dict.fromkeys(urllib.parse.urlsplit(url).path for url in urls))
+    for topic, (what, words) in TOPICS.items():
+        found = [name for name in names if re.search(words, name, re.IGNORECASE)]
+        if found:
+            yield topic, "passed", f"the description of its API names what {what}: {', '.join(found[:3])}"
+        else:
+            count = f"{len(names)} routes, parameters and fields"
+            yield topic, "none", f"none of the {count} in the description of its API ({where}) {what}"
+
+
+def described(url: str) -> dict[str, Any]:
+    """The OpenAPI document at a URL: by GET, or by OPTIONS where that is not allowed.
+
+    Raises OSError or ValueError where there is none.
+    """
+    try:
+        text = fetch(url)
+    except urllib.error.HTTPError:
+        text = fetch(url, "OPTIONS")
+    document = json.loads(text)
+    if not isinstance(document, dict) or "paths" not in document:
+        raise ValueError(f"{url}: no OpenAPI document")
+    return document
+
+
+def named(document: Mapping[str, Any]) -> Iterator[str]:
+    """Its routes, the names of their parameters, and the fields of everything that is sent or answered."""
+    yield from document["paths"]
+    waiting: list[Any] = [document]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            if isinstance(one.get("name"), str) and "in" in one:
+                yield one["name"]
+            if isinstance(one.get("properties"), dict):
+                yield from one["properties"]
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+
+
+def page(urls: Sequence[str]) -> tuple[str, str]:
+    """State and what is said of the first page that the server serves on the hosts of `urls`."""
+    tried, borrowed = [], ""
+    for root in dict.fromkeys(urllib.parse.urlunsplit((*urllib.parse.urlsplit(url)[:2], "", "", "")) for url in urls):
+        for path in PAGES:
+            try:
+                text = fetch(root + path)
+            except urllib.error.HTTPError as fault:
+                tried.append(f"{path} {fault.code}")
+                continue
+            except (OSError, ValueError, http.client.HTTPException):
+                continue
+            if "<html" not in text.lower():
+                continue
+            hosts = {urllib.parse.urlsplit(source).netloc for source in SOURCES.findall(text)} - {""}
+            if not hosts:
+                return "passed", f"a page at {path}, all of its scripts the server's own"
+            borrowed = borrowed or f"the page at {path} has its scripts from {', '.join(sorted(hosts))}"
+    if borrowed:
+        return "none", f"{borrowed}, and shows nothing without a network"
+    return "none", f"no page: {', '.join(dict.fromkeys(tried)) or 'nothing answers'}"
+
+
+def fetch(url: str, method: str = "GET") -> str:
+    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=TIMEOUT_S) as answer:
+        text: str = answer.read().decode()
+    return text
