@@ -8,7 +8,6 @@ must be found. A check that breaks off has failed in everything that it has not 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import math
 import random
@@ -18,22 +17,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks import libraries, tuning
 from benchmarks.contract import Declined, Probing
+from benchmarks.finding import Finding
 
 RUNS, STEPS, METRICS, PARAMETERS = 5, 100, 10, 20
 BYTES = 1_000_000  # of an artefact, a version of a model, or what one task hands to the next
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 LONGEST = 500  # letters of what is said of a failure
 TOLERANCE = 1e-12  # of a stored float: some databases keep fewer digits of a double
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """`passed`, `failed` (tried, and wrong), `none` (the tool itself refuses), or `declined` (said, and not tried)."""
-
-    name: str
-    state: str
-    said: str
 
 
 Series = Mapping[str, list[float]]  # metric to its values, step by step
@@ -257,6 +249,8 @@ CHECKS: dict[str, tuple[Callable[[Any, Probing], Iterator[Finding]], tuple[str, 
     "lineage": (lineage, ("lineage",)),
     "orchestrate": (orchestrate, ("flow", "retry")),
     "operations": (operations, ()),
+    "tune": (tuning.check, ("tune",)),
+    "fit": (libraries.check, tuple(f"fit-{name}" for name in libraries.ALONE)),
 }
 
 
@@ -279,5 +273,7 @@ def ask(name: str, subject: Any, job: Probing) -> Iterator[Finding]:
 
 def owed(name: str, subject: Any) -> bool:
     """Whether a finding was still to come: not where the tool's file does not offer the verb."""
+    if name.startswith("fit-"):
+        return name.removeprefix("fit-") in subject
     verb = {"search": "search", "api": "delete", "retry": "retry"}.get(name)
     return verb is None or callable(getattr(subject, verb, None))

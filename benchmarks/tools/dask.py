@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "dask[dataframe]==2026.8.0", "distributed==2026.8.0", "pandas==3.1.1", "pyarrow==26.0.1",
-#     "torch==2.13.0", "numpy==2.4.6",
+#     "torch==2.13.0", "numpy==2.4.6", "scikit-learn==1.9.1", "xgboost-cpu==3.2.0",
 # ]
 #
 # [tool.uv]
@@ -20,17 +20,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.contract import Inference, RankLog, Training, Unsupported
+from benchmarks import libraries, tuning
+from benchmarks.contract import Inference, Probing, RankLog, Training, Unsupported
 
 WORKERS_S = 60
 
 
 def train(job: Training) -> Iterable[RankLog]:
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if job.settings.get("malloc_trim") == "unset" and not job.address:
         # The nanny exports MALLOC_TRIM_THRESHOLD_ to its workers, which slows allocation-heavy steps.
@@ -42,18 +43,22 @@ def train(job: Training) -> Iterable[RankLog]:
         with Client(job.address) as client:
             client.upload_file(str(job.archive()))
             return run_ranks(client, job)
-    with (
-        LocalCluster(
-            n_workers=job.workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            memory_limit=0,
-            local_directory=job.scratch,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with local_cluster(job.scratch, job.workers) as cluster, Client(cluster) as client:
         return run_ranks(client, job)
+
+
+def local_cluster(scratch: str, workers: int) -> Any:
+    """Processes of one thread each, without pages and without limits of memory."""
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        memory_limit=0,
+        local_directory=scratch,
+    )
 
 
 def run_ranks(client: Any, job: Training) -> list[RankLog]:
@@ -100,22 +105,15 @@ def infer(job: Inference) -> Iterator[Callable[[str], None]]:
     import dask.dataframe as dd
     import pandas as pd
     import pyarrow as pa
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     with contextlib.ExitStack() as stack:
         if job.address:
             client = stack.enter_context(Client(job.address))
             client.upload_file(str(job.archive()))
         else:
-            cluster = LocalCluster(
-                n_workers=job.workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                memory_limit=0,
-                local_directory=job.scratch,
-            )
-            client = stack.enter_context(Client(stack.enter_context(cluster)))
+            cluster = stack.enter_context(local_cluster(job.scratch, job.workers))
+            client = stack.enter_context(Client(cluster))
         client.wait_for_workers(job.workers, timeout=WORKERS_S)
         schema = pa.schema({"row": pa.int64(), "y": pa.list_(pa.float32())})
         meta = pd.DataFrame({"row": pd.Series(dtype="int64"), "y": pd.Series(dtype="object")})
@@ -140,3 +138,44 @@ def predict_frame(frame: Any, job: Inference) -> Any:
     rows = np.stack(frame["x"].to_numpy())
     y = [worker.predictor(rows[first : first + job.batch]) for first in range(0, len(rows), job.batch)]
     return pd.DataFrame({"row": frame["row"].to_numpy(), "y": list(np.concatenate(y).reshape(len(rows), -1))})
+
+
+@contextlib.contextmanager
+def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    from distributed import Client
+
+    with local_cluster(job.scratch, tuning.SLOTS) as cluster, Client(cluster) as client:
+        fits = {"scikit-learn": fit_scikit_learn, "xgboost": lambda *data: fit_xgboost(client, *data)}
+        yield {"tune": Futures(job), "fit": fits}
+
+
+class Futures:
+    """A grid by futures, on a cluster of as many workers as there are slots."""
+
+    def __init__(self, job: Probing) -> None:
+        self.job = job
+
+    def search(self, points: Sequence[tuning.Point], slots: int) -> int:
+        from distributed import Client
+
+        with local_cluster(self.job.scratch, slots) as cluster, Client(cluster) as client:
+            losses = client.gather(client.map(tuning.objective, points, pure=False))
+        return int(min(zip(losses, points, strict=True), key=lambda pair: pair[0])[1]["number"])
+
+
+def fit_scikit_learn(rows: Any, labels: Any, asked: Any) -> Any:
+    import joblib
+
+    with joblib.parallel_config(backend="dask"):
+        return libraries.scikit_learn().fit(rows, labels).predict(asked)
+
+
+def fit_xgboost(client: Any, rows: Any, labels: Any, asked: Any) -> Any:
+    import dask.array as da
+    from xgboost.dask import DaskXGBClassifier
+
+    chunk = -(-len(rows) // tuning.SLOTS)
+    model = libraries.xgboost(DaskXGBClassifier)
+    model.client = client
+    model.fit(da.from_array(rows, (chunk, -1)), da.from_array(labels, chunk))
+    return model.predict(da.from_array(asked, (len(asked), -1))).compute()

@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["ray[data,serve,train]==2.60.0", "torch==2.13.0", "numpy==2.4.6"]
+# dependencies = [
+#     "ray[data,serve,train,tune]==2.60.0", "torch==2.13.0", "numpy==2.4.6", "scikit-learn==1.9.1",
+#     "xgboost-cpu==3.2.0",
+# ]
 #
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
@@ -20,12 +23,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import benchmarks
-from benchmarks.contract import V1, Endpoint, Inference, RankLog, Serving, Training, together
+from benchmarks import libraries, tuning
+from benchmarks.contract import V1, Endpoint, Inference, Probing, RankLog, Serving, Training, together
 
 # Read by Ray when it is imported: the current generation of Ray Train, and no usage statistics sent home.
 os.environ |= {"RAY_TRAIN_V2_ENABLED": "1", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -123,6 +127,76 @@ def serve(job: Serving) -> Iterator[Endpoint]:
             process=server,
             second=f"http://{job.host}:{job.port}/second",
         )
+
+
+@contextlib.contextmanager
+def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    import ray
+
+    # Twice the slots: beside a trainer's workers, reading its data set is tasks of their own.
+    ray.init(**local_node(job.scratch, 2 * tuning.SLOTS), _node_ip_address=job.host, log_to_driver=False)
+    try:
+        fits = {"scikit-learn": fit_scikit_learn, "xgboost": lambda *data: fit_xgboost(job, *data)}
+        yield {"tune": Tune(job), "fit": fits}
+    finally:
+        ray.shutdown()
+
+
+class Tune:
+    def __init__(self, job: Probing) -> None:
+        self.job = job
+
+    def search(self, points: Sequence[tuning.Point], slots: int) -> int:
+        from ray import tune
+
+        tuner = tune.Tuner(
+            lambda config: {"loss": tuning.objective(config["point"])},
+            param_space={"point": tune.grid_search(list(points))},
+            tune_config=tune.TuneConfig(metric="loss", mode="min", max_concurrent_trials=slots, reuse_actors=True),
+            run_config=tune.RunConfig(storage_path=f"{self.job.scratch}/results", verbose=0),
+        )
+        number: int = tuner.fit().get_best_result().config["point"]["number"]
+        return number
+
+
+def fit_scikit_learn(rows: Any, labels: Any, asked: Any) -> Any:
+    import joblib
+    from ray.util.joblib import register_ray
+
+    register_ray()
+    with joblib.parallel_config(backend="ray", n_jobs=tuning.SLOTS):
+        return libraries.scikit_learn().fit(rows, labels).predict(asked)
+
+
+def fit_xgboost(job: Probing, rows: Any, labels: Any, asked: Any) -> Any:
+    import pandas as pd
+    import ray
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.xgboost import RayTrainReportCallback, XGBoostTrainer
+
+    frame = pd.DataFrame(rows).add_prefix("f").assign(label=labels)
+    trainer = XGBoostTrainer(
+        boost,
+        train_loop_config=libraries.xgboost().get_xgb_params() | {"objective": "multi:softmax", "num_class": 10},
+        scaling_config=ScalingConfig(num_workers=tuning.SLOTS, resources_per_worker={"CPU": 1}),
+        datasets={"train": ray.data.from_pandas(frame)},
+        run_config=RunConfig(storage_path=f"{job.scratch}/results"),
+    )
+    import xgboost
+
+    model = RayTrainReportCallback.get_model(trainer.fit().checkpoint)
+    return model.predict(xgboost.DMatrix(pd.DataFrame(asked).add_prefix("f"))).astype("int64")
+
+
+def boost(config: dict[str, Any]) -> None:
+    """Runs in every worker of the trainer, each with its part of the rows."""
+    import ray.train
+    import xgboost
+    from ray.train.xgboost import RayTrainReportCallback
+
+    frame = ray.train.get_dataset_shard("train").materialize().to_pandas()
+    data = xgboost.DMatrix(frame.drop(columns="label"), frame["label"])
+    xgboost.train(config, data, libraries.ROUNDS, callbacks=[RayTrainReportCallback()])
 
 
 def main() -> None:

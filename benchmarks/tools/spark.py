@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["pyspark==4.3.0", "pandas==3.1.1", "pyarrow==26.0.1", "torch==2.13.0", "numpy==2.4.6"]
+# dependencies = [
+#     "pyspark==4.3.0", "pandas==3.1.1", "pyarrow==26.0.1", "torch==2.13.0", "numpy==2.4.6", "scikit-learn==1.9.1",
+#     "xgboost-cpu==3.2.0",
+# ]
 #
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
@@ -18,10 +21,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from benchmarks.contract import Inference, RankLog, Training, Unsupported
+import benchmarks
+from benchmarks import libraries, tuning
+from benchmarks.contract import Inference, Probing, RankLog, Training, Unsupported
 
 
 def train(job: Training) -> Iterable[RankLog]:
@@ -32,7 +38,7 @@ def train(job: Training) -> Iterable[RankLog]:
         raise Unsupported("local mode schedules no GPUs: attach to a cluster whose workers declare them")
     code = str(job.archive())
     builder = (
-        session(job)
+        session(job.scratch, job.workers, job.address)
         .config("spark.task.cpus", "1")
         .config("spark.executor.cores", "1")
         .config("spark.cores.max", str(job.workers))
@@ -50,28 +56,30 @@ def train(job: Training) -> Iterable[RankLog]:
         spark.stop()
 
 
-def session(job: Training | Inference) -> Any:
+def session(scratch: str, workers: int, address: str | None = None) -> Any:
     """The builder of a session, local or of the cluster, without pages and noise."""
     from pyspark.sql import SparkSession
 
     # Otherwise the workers take the first python on PATH.
     os.environ |= {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
     builder = (
-        SparkSession.builder.master(job.address or f"local[{job.workers}]")
+        SparkSession.builder.master(address or f"local[{workers}]")
         .appName("assay")
         .config("spark.ui.enabled", "false")
         .config("spark.log.level", "ERROR")
-        .config("spark.local.dir", job.scratch)
-        .config("spark.sql.warehouse.dir", f"{job.scratch}/warehouse")
+        .config("spark.local.dir", scratch)
+        .config("spark.sql.warehouse.dir", f"{scratch}/warehouse")
     )
-    if not job.address:
+    if not address:
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     return builder
 
 
 @contextlib.contextmanager
 def infer(job: Inference) -> Iterator[Callable[[str], None]]:
-    builder = session(job).config("spark.sql.execution.arrow.maxRecordsPerBatch", str(job.batch))
+    builder = session(job.scratch, job.workers, job.address).config(
+        "spark.sql.execution.arrow.maxRecordsPerBatch", str(job.batch)
+    )
     spark = builder.config("spark.submit.pyFiles", str(job.archive())).getOrCreate()
 
     def predict(frames: Iterator[Any]) -> Iterator[Any]:
@@ -111,3 +119,75 @@ def train_rank(job: Training) -> list[RankLog]:
     torch.distributed.all_gather_object(logs, log)
     torch.distributed.destroy_process_group()
     return logs
+
+
+@contextlib.contextmanager
+def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    builder = session(job.scratch, tuning.SLOTS)
+    # XGBoost's ranks find one another at the driver's address.
+    spark = builder.config("spark.executorEnv.PYTHONPATH", str(Path(benchmarks.__file__).parents[1])).getOrCreate()
+    try:
+        yield {"tune": Split(spark), "fit": {"xgboost": lambda *data: fit_xgboost(spark, *data)}}
+    finally:
+        spark.stop()
+
+
+class Split:
+    """MLlib's own search, over an estimator whose fit is a point's training in the driver."""
+
+    def __init__(self, spark: Any) -> None:
+        self.spark = spark
+
+    def search(self, points: Sequence[tuning.Point], slots: int) -> int:
+        from pyspark.ml import Estimator, Model
+        from pyspark.ml.evaluation import Evaluator
+        from pyspark.ml.param import Param
+        from pyspark.ml.tuning import TrainValidationSplit
+        from pyspark.sql.functions import lit
+
+        class Fitted(Model):
+            def __init__(self, loss: float) -> None:
+                super().__init__()
+                self.loss = loss
+
+            def _transform(self, dataset: Any) -> Any:
+                return dataset.withColumn("loss", lit(self.loss))
+
+        class Training(Estimator):
+            def __init__(self) -> None:
+                super().__init__()
+                self.number = Param(self, "number", "of the point")
+
+            def _fit(self, dataset: Any) -> Any:
+                return Fitted(tuning.objective(points[self.getOrDefault(self.number)]))
+
+        class Loss(Evaluator):
+            def _evaluate(self, dataset: Any) -> float:
+                value: float = dataset.first()["loss"]
+                return value
+
+            def isLargerBetter(self) -> bool:  # noqa: N802, its name in Spark
+                return False
+
+        training = Training()
+        grid: list[dict[Any, Any]] = [{training.number: index} for index in range(len(points))]
+        split = TrainValidationSplit(
+            estimator=training, estimatorParamMaps=grid, evaluator=Loss(), parallelism=slots, seed=1
+        )
+        metrics = split.fit(self.spark.range(10)).validationMetrics
+        best = min(range(len(points)), key=metrics.__getitem__)
+        return int(points[best]["number"])
+
+
+def fit_xgboost(spark: Any, rows: Any, labels: Any, asked: Any) -> Any:
+    import pandas as pd
+    from pyspark.ml.functions import array_to_vector
+    from xgboost.spark import SparkXGBClassifier
+
+    def frame(features: Any, **columns: Any) -> Any:
+        table = spark.createDataFrame(pd.DataFrame({"x": features.tolist(), **columns}))
+        return table.withColumn("features", array_to_vector("x"))
+
+    model = libraries.xgboost(SparkXGBClassifier, num_workers=tuning.SLOTS).fit(frame(rows, label=labels))
+    found = model.transform(frame(asked, row=range(len(asked)))).orderBy("row").toPandas()
+    return found["prediction"].to_numpy().astype("int64")

@@ -134,7 +134,7 @@ def judge(published: str, rule: Rule, column: Column, known: Known) -> Found:
     elif rule.trials:
         found = proved(published, rule, column.tool, known)
     elif rule.probe:
-        found = probed(published, rule, column.tool, known)
+        found = probed(published, rule, rule.probe.tool or column.tool, known)
     else:
         found = Found("not measured", "There is a rule for this row, and no scenario of assay's measures it yet.")
     # A tool with a file that cannot be had here is no gap of ours.

@@ -66,6 +66,7 @@ class Probe(Model):
 
     scenario: str
     finding: str | list[str]  # all of them have to pass
+    tool: str | None = None  # that is asked, where a cell names another than its column's
 
     @property
     def findings(self) -> list[str]:

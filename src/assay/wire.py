@@ -96,7 +96,7 @@ class Endpoint:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """See `benchmarks.probes.Finding`."""
+    """See `benchmarks.finding.Finding`."""
 
     name: str
     state: str

@@ -1,0 +1,98 @@
+"""A search over a grid of hyperparameters: the work of one point, and what a tuner's search is checked for."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmarks.contract import Probing
+from benchmarks.finding import Finding
+
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+MOMENTA = (0.0, 0.9)
+ROWS, FEATURES, WIDTH, STEPS = 512, 32, 256, 150  # of a point's training: some tenths of a second
+WORST = 1e9  # a loss
+SLOTS = 2
+
+Point = Mapping[str, Any]  # `number`, `lr`, `momentum`, and the `folder` where its evaluations are noted
+
+
+class Tuner(Protocol):
+    def search(self, points: Sequence[Point], slots: int) -> int:
+        """Evaluate `objective` at every point, at most `slots` at once, by the tool's own means.
+
+        Returns the number of the point with the smallest loss.
+        """
+        ...
+
+
+def objective(point: Point) -> float:
+    """Train a small network with the point's settings; its last loss. Every call leaves a note of when it ran."""
+    import torch
+
+    began = time.time()
+    torch.set_num_threads(1)
+    # A generator of its own: points may share a process, and with it the global one.
+    draw = torch.Generator().manual_seed(1)
+    rows = torch.randn(ROWS, FEATURES, generator=draw)
+    targets = torch.tanh(rows @ torch.randn(FEATURES, 1, generator=draw))
+    first = (torch.randn(FEATURES, WIDTH, generator=draw) / FEATURES**0.5).requires_grad_()
+    last = (torch.randn(WIDTH, 1, generator=draw) / WIDTH**0.5).requires_grad_()
+    optimizer = torch.optim.SGD([first, last], lr=point["lr"], momentum=point["momentum"])
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.mse_loss(torch.relu(rows @ first) @ last, targets)
+        loss.backward()
+        optimizer.step()
+    value = loss.item()
+    note = {"number": point["number"], "pid": os.getpid(), "began": began, "ended": time.time()}
+    Path(point["folder"], f"{uuid.uuid4().hex}.json").write_text(json.dumps(note))
+    return value if value < WORST else WORST  # also where it diverged and is no number
+
+
+def check(one: Tuner, job: Probing) -> Iterator[Finding]:
+    """The same grid one by one, then with one slot and with two: the same best, every point, and two at once."""
+    expected = min(grid(job, "alone"), key=objective)["number"]
+    spans, wrong = {}, ""
+    for slots in (1, SLOTS):
+        points = grid(job, f"slots-{slots}")
+        best = one.search(points, slots)
+        notes = sorted(noted(points[0]["folder"]), key=lambda note: note["began"])
+        numbers = [note["number"] for note in notes]
+        if best != expected:
+            wrong = f"{slots} slots: point {best} is not the best, which is {expected}"
+        elif set(numbers) != {point["number"] for point in points}:
+            wrong = f"{slots} slots: {len(set(numbers))} of {len(points)} points were evaluated"
+        elif len(numbers) > len(points) + 1:  # some fit the best once more
+            wrong = f"{slots} slots: {len(numbers)} evaluations of {len(points)} points"
+        elif (slots > 1) != any(after["began"] < before["ended"] for before, after in itertools.pairwise(notes)):
+            wrong = f"{slots} slots: evaluations {'never' if slots > 1 else 'did'} run at the same time"
+        if wrong:
+            yield Finding("tune", "failed", wrong)
+            return
+        spans[slots] = max(note["ended"] for note in notes) - notes[0]["began"]
+    gain = spans[1] / spans[SLOTS]
+    said = (
+        f"{len(points)} points, the best as one by one; {SLOTS} at once took {1 / gain:.2f} of the time of one at once"
+    )
+    yield Finding("tune", "passed", said)
+
+
+def grid(job: Probing, name: str) -> list[Point]:
+    folder = Path(job.scratch, name)
+    folder.mkdir()
+    both = itertools.product(RATES, MOMENTA)
+    return [
+        {"number": number, "lr": lr, "momentum": momentum, "folder": str(folder)}
+        for number, (lr, momentum) in enumerate(both)
+    ]
+
+
+def noted(folder: str) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in Path(folder).glob("*.json")]
