@@ -63,7 +63,8 @@ class Step(Protocol):
     that part, as a detached tensor that stays on the device. A step whose tool configures itself in ways
     the optimiser does not show may also define `effective_config()`, returning what was applied, under the
     names of `Training.requested`. One that shards the model defines `full_weights()`, which gathers the parameters
-    by name; every rank calls it, after the window.
+    by name; every rank calls it, after the window. One with `whole_batch = True` is given the whole batch in every
+    rank, and returns its loss in each.
     """
 
     def __call__(self, inputs: Any, targets: Any) -> Any: ...

@@ -83,12 +83,13 @@ def run(job: Training, rank: int, prepare: Prepare | None) -> RankLog:
     stamps["loaded"] = time.perf_counter_ns()
     step = (prepare or bare_step)(model, optimizer)
     stamps["prepared"] = time.perf_counter_ns()
+    part = (0, 1) if getattr(step, "whole_batch", False) else (rank, job.workers)
 
     losses: list[Any] = []
     quality: list[tuple[int, int, float]] = []
 
     def advance() -> None:
-        rows, targets = inputs.batch(len(losses), job.batch, rank, job.workers)
+        rows, targets = inputs.batch(len(losses), job.batch, *part)
         losses.append(step(rows.to(device), targets.to(device)))
 
     def evaluate() -> float:
@@ -122,9 +123,9 @@ def run(job: Training, rank: int, prepare: Prepare | None) -> RankLog:
     stamps["window_close"] = step_end_ns[-1]
     announce(job, rank, "teardown")
 
+    held = {"parameter_bytes": held_bytes(model), "model_bytes": model_bytes}
     whole = getattr(step, "full_weights", model.state_dict)()
     final = {name: tensor.cpu() for name, tensor in whole.items()}
-    held = {"parameter_bytes": held_bytes(model), "model_bytes": model_bytes}
     stamps["left"] = time.perf_counter_ns()
     return RankLog(
         rank=rank,

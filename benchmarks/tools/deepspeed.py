@@ -12,7 +12,7 @@
 # title = "DeepSpeed"
 # homepage = "https://www.deepspeed.ai"
 # devices = ["cpu", "cuda"]
-# settings = ["access_log", "zero_stage"]
+# settings = ["access_log", "micro_batches", "zero_stage"]
 # ///
 """DeepSpeed: its training engine, ZeRO stage 0 unless set otherwise, and `init_inference` behind a thin server."""
 
@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from benchmarks.contract import V1, Endpoint, Inference, RankLog, Serving, Training, Unsupported
+from benchmarks.pipelining import Stages, stages
 
 
 def train(job: Training) -> Iterable[RankLog]:
@@ -44,10 +45,12 @@ def train(job: Training) -> Iterable[RankLog]:
 
 def config(job: Training) -> dict[str, Any]:
     """Every default that would change the mathematics, set explicitly."""
+    # The stages of a pipeline share a batch, which passes them in parts; other ranks have a part each.
+    parts = job.settings.get("micro_batches")
     return {
         "train_batch_size": job.batch,
-        "train_micro_batch_size_per_gpu": job.batch // job.workers,
-        "gradient_accumulation_steps": 1,
+        "train_micro_batch_size_per_gpu": job.batch // (parts or job.workers),
+        "gradient_accumulation_steps": parts or 1,
         "gradient_clipping": 0.0,  # the default of 1.0 clips silently
         "prescale_gradients": False,
         "fp16": {"enabled": False},
@@ -89,6 +92,33 @@ class EngineStep:
             "gradient_clipping": self.engine.gradient_clipping(),
             "zero_stage": self.engine.zero_optimization_stage(),
             "gradient_accumulation_steps": self.engine.gradient_accumulation_steps(),
+        }
+
+
+class PipelineStep:
+    """A step of DeepSpeed's pipeline engine, which cuts the layers into a stage a rank by itself."""
+
+    whole_batch = True
+
+    def __init__(self, model: Any, optimizer: Any, job: Training) -> None:
+        import deepspeed
+        from deepspeed.pipe import PipelineModule
+
+        cut = stages(model.layers, job.workers)
+        self.stages = Stages(model, cut, deepspeed.comm.get_rank())
+        net = PipelineModule(model.layers, num_stages=job.workers, loss_fn=model.loss, partition_method="uniform")
+        given = config(job)
+        self.engine, *_ = deepspeed.initialize(model=net, optimizer=self.stages.optimizer(optimizer), config=given)
+        self.micro_batches, self.full_weights = job.settings["micro_batches"], self.stages.full_weights
+
+    def __call__(self, inputs: Any, targets: Any) -> Any:
+        parts = zip(inputs.chunk(self.micro_batches), targets.chunk(self.micro_batches), strict=True)
+        return self.engine.train_batch(parts).detach()
+
+    def effective_config(self) -> dict[str, Any]:
+        return {
+            "gradient_clipping": self.engine.gradient_clipping(),
+            "micro_batches": self.engine.gradient_accumulation_steps(),
         }
 
 
@@ -143,7 +173,9 @@ def main() -> None:
         __compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend="nccl" if job.device == "cuda" else "gloo")
 
-    def prepare(model: Any, optimizer: Any) -> EngineStep:
+    def prepare(model: Any, optimizer: Any) -> EngineStep | PipelineStep:
+        if "micro_batches" in job.settings:
+            return PipelineStep(model, optimizer, job)
         engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config(job))
         return EngineStep(engine)
 

@@ -9,12 +9,13 @@
 # title = "PyTorch DDP"
 # homepage = "https://pytorch.org"
 # devices = ["cpu", "cuda"]
-# settings = ["sharding"]
+# settings = ["micro_batches", "sharding"]
 # ///
 """PyTorch DistributedDataParallel under torchrun: gloo on CPU, NCCL on CUDA."""
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contract import RankLog, Training
+from benchmarks.pipelining import PipelinedStep
 from benchmarks.sharding import ShardedStep
 
 
@@ -52,7 +54,9 @@ def prepare(model: Any, optimizer: Any) -> Any:
 
 
 def prepare_of(job: Training) -> Callable[[Any, Any], Any]:
-    """DDP, or FSDP2 where the parameters are to be sharded, too."""
+    """DDP; FSDP2 where the parameters are to be sharded, too; a pipeline where the layers are."""
+    if micro_batches := job.settings.get("micro_batches"):
+        return functools.partial(PipelinedStep, micro_batches=micro_batches)
     return ShardedStep if job.settings.get("sharding") == "full" else prepare
 
 

@@ -89,6 +89,23 @@ def build(options: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
             hidden = hidden + self.project(mixed.transpose(1, 2).reshape(rows, length, width))
             return hidden + self.contract(functional.gelu(self.expand(self.norm2(hidden))))
 
+    class Enter(nn.Module):
+        def __init__(self, whole: Any) -> None:
+            super().__init__()
+            self.embed, self.position = whole.embed, whole.position
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            places = torch.arange(tokens.shape[1], device=tokens.device)
+            return self.embed(tokens) + self.position(places)
+
+    class Leave(nn.Module):
+        def __init__(self, whole: Any) -> None:
+            super().__init__()
+            self.norm, self.head = whole.norm, whole.head
+
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return self.head(self.norm(hidden))
+
     class Transformer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -97,19 +114,23 @@ def build(options: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
             self.blocks = nn.ModuleList(Block() for _ in range(options["depth"]))
             self.norm = nn.LayerNorm(width)
             self.head = nn.Linear(width, options["vocabulary"], bias=False)
+            # What gives the logits, one after the other. A plain list: registered, parameters would have two names.
+            self.layers = [Enter(self), *self.blocks, Leave(self)]
 
         def logits(self, tokens: torch.Tensor) -> torch.Tensor:
-            places = torch.arange(tokens.shape[1], device=tokens.device)
-            hidden = self.embed(tokens) + self.position(places)
-            for block in self.blocks:
-                hidden = block(hidden)
-            return self.head(self.norm(hidden))
+            hidden = tokens
+            for layer in self.layers:
+                hidden = layer(hidden)
+            return hidden
 
         def predict(self, tokens: torch.Tensor) -> torch.Tensor:
             return self.logits(tokens)[:, -1]
 
         def forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-            return functional.cross_entropy(self.logits(inputs).flatten(0, 1), targets.flatten())
+            return self.loss(self.logits(inputs), targets)
+
+        def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     return Transformer()
 

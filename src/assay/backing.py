@@ -247,6 +247,7 @@ def proof(asked: Trials, tool: str, known: Known) -> Found:
     question = known.questions.get(asked.scenario)
     command = f"nox -s bench -- {asked.scenario}"
     found = cases(question, tool, asked.workers, asked.settings) if question else []
+    found = [case for case in found if asked.device in (None, case.device)]
     if question is None or not found:
         said = f"{known.tools[tool].title} is not in a stored run of {asked.scenario} in that way."
         return Found("not measured", said, command=command)
@@ -271,7 +272,24 @@ def proof(asked: Trials, tool: str, known: Known) -> Found:
         text += f"; a rank held {most:.0%} of the parameters at most"
         if most > asked.held:
             return Found("unclear", f"{text}, and {asked.held:.0%} are allowed.", "unclear", **common)
+    if asked.device == "cuda":
+        text += f", on {', '.join(sorted({name for row in right for name in devices(row)}))}"
+        if not all(on_gpu(row) for row in right):
+            said = f"{text}, and not every rank's GPU memory held its model."
+            return Found("unclear", said, "unclear", **common)
+        text += ", whose memory held the model"
     return Found("live", f"{text}.", holds=True, **common)
+
+
+def devices(row: Mapping[str, Any]) -> list[str]:
+    return [rank["device_name"] for rank in json.loads(row["facts"] or "[]")]
+
+
+def on_gpu(row: Mapping[str, Any]) -> bool:
+    """Whether every rank reports a GPU, and the trial took at least the bytes of one rank's model there."""
+    ranks = json.loads(row["facts"] or "[]")
+    model = max((rank["model_bytes"] for rank in ranks), default=0)
+    return all(rank["device"].startswith("cuda") for rank in ranks) and (row["device_bytes"] or 0) >= model > 0
 
 
 def shares(row: Mapping[str, Any]) -> list[float]:

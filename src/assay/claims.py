@@ -59,6 +59,7 @@ class Trials(Model):
     workers: int | None = None
     settings: dict[str, str | int] = {}
     held: float | None = None  # the share of the model's parameters that a rank may hold at most
+    device: Literal["cpu", "cuda"] | None = None  # that each rank reports; a GPU's memory has to hold the model
 
 
 class Probe(Model):

@@ -178,9 +178,10 @@ def why(case: Case) -> str:
 def provenance(question: Question) -> str:
     run, machine = question.run, json.loads(question.run["machine"])
     commit = (run["commit"] or "no commit")[:12]
+    gpus = "".join(f", {gpu['name']}" for gpu in machine.get("gpus") or ())
     return (
         f"Run `{run['run']}`, profile {run['profile']}, seed {run['seed']}, commit `{commit}`, on {machine['cpu']} "
-        f"with {len(machine['cpuset'])} cores and {machine['memory_bytes'] / 2**30:.0f} GiB."
+        f"with {len(machine['cpuset'])} cores and {machine['memory_bytes'] / 2**30:.0f} GiB{gpus}."
     )
 
 
