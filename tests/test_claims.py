@@ -234,6 +234,23 @@ def test_a_shard_that_is_no_shard_proves_no_model_parallelism(tmp_path: Path) ->
         assert words(table, told)["Type of training", "Ray"] == word
 
 
+def test_a_gpu_is_proved_by_ranks_that_report_it_and_by_memory_that_holds_the_model(tmp_path: Path) -> None:
+    text = EVIDENCE.replace(
+        '[{ scenario = "strong", workers = 2 }]', '[{ scenario = "strong", workers = 2, device = "cuda" }]'
+    )
+    table = claims.load(folder(tmp_path, evidence=text), {})
+    for device, held, word in (("cuda:0", 100, "confirmed"), ("cuda:0", 99, "unclear"), ("cpu", 100, "unclear")):
+        told = known()
+        case = dataclasses.replace(told.questions["strong"].cases[1], device="cuda")
+        told.questions["strong"].cases[1] = case
+        for row in case.rows:
+            row["device_bytes"] = held
+            row["facts"] = json.dumps([{"device": device, "device_name": "H200", "model_bytes": 100}] * 2)
+
+        assert words(table, told)["Type of training", "Ray"] == word
+    assert words(table, known())["Type of training", "Ray"] == "not measured"
+
+
 @pytest.mark.parametrize(
     ("published", "states", "word"),
     [
