@@ -11,7 +11,6 @@ Only the standard library is imported here, because this module is imported in e
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
 import json
@@ -19,10 +18,12 @@ import os
 import signal
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
+
+from benchmarks.process import running
 
 __all__ = [
     "V1",
@@ -48,7 +49,6 @@ __all__ = [
     "v2_url",
 ]
 
-STOP_S = 20.0  # a server has for its own way of stopping; what is left then is ended and counted as a survivor
 JOB = "ASSAY_JOB"  # names the job's file in a server's environment
 
 
@@ -284,31 +284,15 @@ class Serving:
         fields = json.loads(Path(os.environ[JOB]).read_text())
         return cls(**{**fields, "ports": tuple(fields["ports"]), "cores": tuple(fields["cores"])})
 
-    @contextlib.contextmanager
     def start(
         self,
         command: Sequence[str],
         variables: Mapping[str, str] | None = None,
         stop: signal.Signals = signal.SIGTERM,
         whole_group: bool = True,
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a server as a process group of its own, in the scratch folder; `stop` it on leaving.
-
-        The signal goes to the whole group, or to the root alone for tools that stop their children themselves.
-        """
-        server = subprocess.Popen(
-            command,
-            cwd=self.scratch,
-            env={**os.environ, JOB: str(self.save()), **(variables or {})},
-            process_group=0,
-        )
-        try:
-            yield server
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                (os.killpg if whole_group else os.kill)(server.pid, stop)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(STOP_S)
+    ) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Run a server in the scratch folder, with the job in its environment; see `benchmarks.process.running`."""
+        return running(command, self.scratch, {JOB: str(self.save()), **(variables or {})}, stop, whole_group)
 
 
 def together(predictor: Callable[[Any], Any], requests: Sequence[Any]) -> list[Any]:
@@ -375,6 +359,12 @@ class Probing:
     host: str  # the address to bind, for tools that start a server of their own
     ports: tuple[int, ...]  # free ones
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # of this tool or variant
+
+    def start(
+        self, command: Sequence[str], variables: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Run a server in the scratch folder; see `benchmarks.process.running`."""
+        return running(command, self.scratch, variables or {})
 
 
 class Prober(Protocol):

@@ -13,17 +13,19 @@ import math
 import random
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks import libraries, tuning
+from benchmarks import interface, libraries, tuning, wheels
 from benchmarks.contract import Declined, Probing
 from benchmarks.finding import Finding
 
 RUNS, STEPS, METRICS, PARAMETERS = 5, 100, 10, 20
 BYTES = 1_000_000  # of an artefact, a version of a model, or what one task hands to the next
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+VERSIONS = ("1.0", "2.0")  # of a package, that two tasks need
+RESOURCES = re.compile(r"(cpu|memory|mem|gpu|resources)(_|$)")
 LONGEST = 500  # letters of what is said of a failure
 TOLERANCE = 1e-12  # of a stored float: some databases keep fewer digits of a double
 
@@ -98,6 +100,11 @@ class Orchestrator(Protocol):
         ...
 
     retry: Callable[[Path], None] | Declined | None  # a task appends a line to the file and fails the first time
+
+
+# Runs two tasks that each need another version of the package `wheels.NAME`, from a folder of wheels; gives the version
+# and the prefix (`sys.prefix`) that each saw.
+Isolator = Callable[[Path, Sequence[str]], list[tuple[str, str]]]
 
 
 def track(one: Tracker, job: Probing) -> Iterator[Finding]:
@@ -223,6 +230,43 @@ def orchestrate(one: Orchestrator, job: Probing) -> Iterator[Finding]:
     yield Finding("retry", "passed" if right else "failed", f"a task that failed once ran {count} times{ended}")
 
 
+def isolate(one: Isolator, job: Probing) -> Iterator[Finding]:
+    """Tasks of one pipeline that need versions of one package that cannot both be installed."""
+    folder = Path(job.scratch, "wheels")
+    for version in VERSIONS:
+        wheels.make(folder, version)
+    found = one(folder, VERSIONS)
+    versions, prefixes = [version for version, _ in found], {prefix for _, prefix in found}
+    right = versions == list(VERSIONS) and len(prefixes) == len(found)
+    said = f"two tasks that need {' and '.join(VERSIONS)} of a package saw {' and '.join(versions)}"
+    yield Finding("isolate", "passed" if right else "failed", f"{said}, in {len(prefixes)} environments")
+
+
+def parameters(one: tuple[str, Collection[str]], job: Probing) -> Iterator[Finding]:
+    """What a task may ask for, by the names that the tool itself takes; whether it gets it is not shown."""
+    where, names = one
+    found = sorted(name for name in names if RESOURCES.match(name))
+    if found:
+        yield Finding(
+            "resources", "passed", f"{where} takes {', '.join(found[:4])}; whether that is enforced is not shown"
+        )
+    else:
+        said = f"none of the {len(names)} parameters of {where} asks for a CPU, memory or another resource"
+        yield Finding("resources", "none", said)
+
+
+def autolog(one: Callable[[Callable[[], None]], tuple[int, int, int]], job: Probing) -> Iterator[Finding]:
+    """A fit before and after the tool was asked to record by itself: runs before, parameters and metrics after."""
+
+    def fit() -> None:
+        libraries.scikit_learn().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+
+    before, kept, metrics = one(fit)
+    right = not before and kept > 0 and metrics > 0
+    said = f"a scikit-learn fit left {kept} parameters and {metrics} metrics by itself, and {before} runs before that"
+    yield Finding("autolog", "passed" if right else "failed", said)
+
+
 def operations(one: Mapping[str, tuple[str, bool]], job: Probing) -> Iterator[Finding]:
     """What a vendor's installed client offers: it shows that an operation exists, never how well it works.
 
@@ -248,6 +292,11 @@ CHECKS: dict[str, tuple[Callable[[Any, Probing], Iterator[Finding]], tuple[str, 
     "version": (version, ("version",)),
     "lineage": (lineage, ("lineage",)),
     "orchestrate": (orchestrate, ("flow", "retry")),
+    "isolate": (isolate, ("isolate",)),
+    "resources": (parameters, ("resources",)),
+    "autolog": (autolog, ("autolog",)),
+    "ui": (interface.pages, ("ui",)),
+    "access": (interface.gate, ("access",)),
     "operations": (operations, ()),
     "tune": (tuning.check, ("tune",)),
     "fit": (libraries.check, tuple(f"fit-{name}" for name in libraries.ALONE)),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import probes
+from benchmarks import libraries, probes, wheels
 from benchmarks.contract import Declined, Probing
 from benchmarks.probes import Finding
 from tests.conftest import TOOLS, Assay
@@ -196,3 +198,107 @@ def test_a_trial_keeps_what_was_found_and_one_subjects_fault_leaves_the_others(a
     assert found["flow"] == ("failed", "RuntimeError: no executor")
     assert assay("report", "--run", str(row["run"]), "--output", "reports/asked", "--quiet").returncode == 0
     assert "nothing is written down" in (checkout / "reports/asked/scenarios/asked.html").read_text()
+
+
+def seen(folder: Path, version: str) -> tuple[str, str]:
+    """Version and place of the wheel when it is imported from itself."""
+    wheel = folder / f"{wheels.NAME}-{version}-py3-none-any.whl"
+    code = f"import {wheels.NAME} as one; print(one.version, one.__file__.split('/{wheels.NAME}.py')[0])"
+    told = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(wheel)}, capture_output=True, text=True)
+    first, second = told.stdout.split()
+    return first, second
+
+
+def test_tasks_are_isolated_where_each_sees_its_own_version(job: Probing) -> None:
+    def isolated(folder: Path, versions: Sequence[str]) -> list[tuple[str, str]]:
+        return [seen(folder, version) for version in versions]
+
+    def shared(folder: Path, versions: Sequence[str]) -> list[tuple[str, str]]:
+        return [seen(folder, versions[0]) for _ in versions]
+
+    assert [one.state for one in probes.ask("isolate", isolated, job)] == ["passed"]
+    assert [one.state for one in probes.ask("isolate", shared, job)] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("names", "state"),
+    [
+        (["name", "cpu_limit"], "passed"),
+        (["resources"], "passed"),
+        (["name", "cache_result_in_memory"], "none"),
+        ([], "none"),
+    ],
+)
+def test_parameters_that_ask_for_resources_are_told_from_others(job: Probing, names: list[str], state: str) -> None:
+    assert [one.state for one in probes.ask("resources", ("a task", names), job)] == [state]
+
+
+def test_a_fit_that_leaves_nothing_was_not_recorded(job: Probing) -> None:
+    def recorded(fit: Callable[[], None]) -> tuple[int, int, int]:
+        fit()
+        return 0, 3, 1
+
+    assert [one.state for one in probes.ask("autolog", recorded, job)] == ["passed"]
+    assert [one.state for one in probes.ask("autolog", lambda fit: (0, 0, 0), job)] == ["failed"]
+    assert [one.state for one in probes.ask("autolog", lambda fit: (1, 3, 1), job)] == ["failed"]
+
+
+def test_another_library_is_fitted_through_a_tool_and_not_past_it(job: Probing) -> None:
+    def through(rows: Any, labels: Any, asked: Any) -> Any:
+        return libraries.scikit_learn().fit(rows, labels).predict(asked)
+
+    def constant(rows: Any, labels: Any, asked: Any) -> Any:
+        return [3] * len(asked)
+
+    (right,) = probes.ask("fit", {"scikit-learn": through}, job)
+    (wrong,) = probes.ask("fit", {"scikit-learn": constant}, job)
+
+    assert (right.name, right.state, wrong.state) == ("fit-scikit-learn", "passed", "failed")
+
+
+SEARCH = """
+import dataclasses, json, sys
+from concurrent.futures import ThreadPoolExecutor
+from benchmarks import probes, tuning
+from benchmarks.contract import Probing
+
+tuning.RATES, tuning.STEPS = (0.01, 0.1), 20
+
+
+class Threads:
+    def search(self, points, slots):
+        with ThreadPoolExecutor(slots if KIND != "serial" else 1) as pool:
+            losses = list(pool.map(tuning.objective, points if KIND != "partial" else points[:2]))
+        best = losses.index(min(losses))
+        return points[best if KIND != "worst" else losses.index(max(losses))]["number"]
+
+
+KIND = sys.argv[1]
+(found,) = probes.ask("tune", Threads(), Probing(scratch=sys.argv[2], seed=1, host="", ports=()))
+print(json.dumps([found.state, found.said]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "said"),
+    [
+        ("right", "passed", "4 points, the best as one by one"),
+        ("worst", "failed", "is not the best"),
+        ("serial", "failed", "never run at the same time"),
+        ("partial", "failed", "2 of 4 points were evaluated"),
+    ],
+)
+def test_a_search_finds_the_best_of_all_points_and_two_at_once(
+    torch_python: Path, job: Probing, kind: str, state: str, said: str
+) -> None:
+    done = subprocess.run(
+        [torch_python, "-c", SEARCH, kind, job.scratch],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+
+    assert found[0] == state, found
+    assert said in found[1]

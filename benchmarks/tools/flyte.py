@@ -13,15 +13,17 @@
 """Flyte: tasks and a workflow, run locally by flytekit; the cluster's executor is not measured."""
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import flytekit
 from flytekit import task, workflow
 
-from benchmarks.contract import Probing
+from benchmarks.contract import Declined, Probing
 
 CONTENT, ATTEMPTS = "ASSAY_CONTENT", "ASSAY_ATTEMPTS"
 
@@ -73,4 +75,10 @@ class Local:
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
-    yield {"orchestrate": Local(job.scratch)}
+    said = "an ImageSpec gives a task its image, on the cluster; run locally, tasks share an interpreter"
+    yield {
+        "orchestrate": Local(job.scratch),
+        "isolate": Declined(said),
+        "operations": {"kubernetes": ("PodTemplate of flytekit", hasattr(flytekit, "PodTemplate"))},
+        "resources": ("Resources", [field.name for field in dataclasses.fields(flytekit.Resources)]),
+    }

@@ -14,6 +14,7 @@
 
 import contextlib
 import hashlib
+import inspect
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -43,4 +44,8 @@ class Local:
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
-    yield {"orchestrate": Local()}
+    yield {
+        "orchestrate": Local(),
+        "isolate": Declined("nodes of a run share its interpreter"),
+        "resources": ("kedro.pipeline.node", inspect.signature(node).parameters),
+    }

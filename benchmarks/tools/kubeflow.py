@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["kfp==2.17.3"]
+# dependencies = ["kfp==2.17.3", "kfp-kubernetes==2.17.3"]
 #
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
@@ -22,7 +22,7 @@ from typing import Any
 
 from kfp import dsl, local
 
-from benchmarks.contract import Probing
+from benchmarks.contract import Declined, Probing
 
 
 # Without a network in a trial, a component cannot install the SDK first.
@@ -86,4 +86,12 @@ class Local:
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     assert shutil.which("python3")
-    yield {"orchestrate": Local(job.scratch)}
+    from kfp import kubernetes
+
+    said = "a component's packages are installed in its container, from an index that a trial does not reach"
+    yield {
+        "orchestrate": Local(job.scratch),
+        "isolate": Declined(said),
+        "operations": {"kubernetes": ("use_secret_as_env of kfp-kubernetes", hasattr(kubernetes, "use_secret_as_env"))},
+        "resources": ("a task", [name.removeprefix("set_") for name in dir(dsl.PipelineTask)]),
+    }

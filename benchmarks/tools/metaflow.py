@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contract import Probing
+from benchmarks.contract import Declined, Probing
 
 FLOW = """\
 import hashlib, json, os, pathlib
@@ -90,4 +90,12 @@ class Local:
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
-    yield {"orchestrate": Local(job.scratch)}
+    from metaflow.plugins.kubernetes.kubernetes_decorator import KubernetesDecorator
+    from metaflow.plugins.resources_decorator import ResourcesDecorator
+
+    yield {
+        "orchestrate": Local(job.scratch),
+        "isolate": Declined("@pypi and @conda make an environment a step, from indexes that a trial does not reach"),
+        "operations": {"kubernetes": ("@kubernetes of metaflow", KubernetesDecorator.name == "kubernetes")},
+        "resources": ("@resources", ResourcesDecorator.defaults),
+    }

@@ -1,7 +1,7 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = [
-#     "mlflow==3.17.2", "torch==2.13.0", "numpy==2.4.6",
+#     "mlflow[auth]==3.17.2", "torch==2.13.0", "numpy==2.4.6",
 # ]
 #
 # [tool.uv]
@@ -18,13 +18,14 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.contract import Declined, Dialect, Endpoint, Probing, Serving
+from benchmarks.interface import Gate, Pages, fetch
 
 
 def package(job: Serving) -> None:
@@ -70,6 +71,9 @@ def serve(job: Serving) -> Iterator[Endpoint]:
         )
 
 
+SERVER = (sys.executable, "-m", "mlflow", "server", "--workers", "1")
+
+
 class Store:
     """Tracking and model registry through MLflow's own client."""
 
@@ -110,6 +114,19 @@ class Store:
 
     def delete(self, run: str) -> None:
         self.client.delete_run(run)
+
+    def autolog(self, fit: Callable[[], None]) -> tuple[int, int, int]:
+        import mlflow
+
+        mine = self.client.create_experiment("autolog", artifact_location=f"file://{self.folder}/autolog")
+        mlflow.set_experiment(experiment_id=mine)
+        fit()
+        before = len(self.client.search_runs([mine]))
+        mlflow.sklearn.autolog(log_models=False)
+        fit()
+        mlflow.sklearn.autolog(disable=True)
+        (run,) = self.client.search_runs([mine])
+        return before, len(run.data.params), len(run.data.metrics)
 
     def put(self, name: str, file: Path) -> str:
         return self.logged(name, file)[1]
@@ -164,6 +181,33 @@ class Store:
 
 
 @contextlib.contextmanager
+def pages(job: Probing, store: Store) -> Iterator[Pages]:
+    """The tracking server over the same database, with a run that the client has made."""
+    made = f"run-{job.seed}-of-the-pages"
+    run = store.client.create_run(store.experiment, run_name=made).info.run_id
+    root = f"http://{job.host}:{job.ports[0]}"
+    command = [*SERVER, "--backend-store-uri", f"sqlite:///{job.scratch}/mlflow.db"]
+    with job.start([*command, "--host", job.host, "--port", str(job.ports[0])]) as server:
+        yield Pages(root, made, lambda: fetch(f"{root}/ajax-api/2.0/mlflow/runs/get?run_id={run}"), server)
+
+
+@contextlib.contextmanager
+def gate(job: Probing) -> Iterator[Gate]:
+    """The tracking server with its own basic authentication, over an empty database."""
+    config, password = Path(job.scratch, "auth.ini"), f"secret-{job.seed}-of-the-gate"
+    config.write_text(
+        "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
+        f"database_uri = sqlite:///{job.scratch}/auth.db\nadmin_username = admin\nadmin_password = {password}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    command = [*SERVER, "--app-name", "basic-auth", "--backend-store-uri", f"sqlite:///{job.scratch}/gated.db"]
+    variables = {"MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_FLASK_SERVER_SECRET_KEY": f"key-{job.seed}"}
+    with job.start([*command, "--host", job.host, "--port", str(job.ports[1])], variables) as server:
+        url = f"http://{job.host}:{job.ports[1]}/api/2.0/mlflow/experiments/get?experiment_id=0"
+        yield Gate(url, "admin", password, server)
+
+
+@contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before MLflow is imported, which reads it
     store = Store(Path(job.scratch))
@@ -171,5 +215,8 @@ def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
         "track": store,
         "register": store,
         "lineage": store,
+        "autolog": store.autolog,
+        "ui": lambda: pages(job, store),
+        "access": lambda: gate(job),
         "version": Declined("`log_input` records a data set's source and digest, and keeps no bytes of it"),
     }

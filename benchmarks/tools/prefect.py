@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["prefect==3.9.1", "certifi==2026.10.19.post1"]
+# dependencies = ["prefect==3.9.1", "prefect-kubernetes==0.8.0", "certifi==2026.10.19.post1"]
 #
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
@@ -14,12 +14,15 @@
 
 import contextlib
 import hashlib
+import inspect
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contract import Probing
+from benchmarks.contract import Declined, Probing
+from benchmarks.interface import Pages, fetch
 
 
 class Local:
@@ -59,7 +62,35 @@ class Local:
 
 
 @contextlib.contextmanager
+def pages(job: Probing) -> Iterator[Pages]:
+    """A server of its own with its pages; a flow is run against it once it answers."""
+    root, name = f"http://{job.host}:{job.ports[0]}", f"flow-{job.seed}-of-the-pages"
+
+    def told() -> str:
+        from prefect import flow
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: f"{root}/api"}):
+            flow(lambda: None, name=name)()
+        return fetch(f"{root}/api/flows/name/{name}")
+
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", job.host, "--port", str(job.ports[0])]
+    variables = {"PREFECT_HOME": f"{job.scratch}/served", "PREFECT_UI_API_URL": f"{root}/api"}
+    with job.start(command, variables) as server:
+        yield Pages(root, name, told, server)
+
+
+@contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
     # Before Prefect is imported, which reads them once.
     os.environ |= {"PREFECT_HOME": f"{job.scratch}/prefect", "DO_NOT_TRACK": "1", "PREFECT_LOGGING_LEVEL": "WARNING"}
-    yield {"orchestrate": Local()}
+    import prefect
+    from prefect_kubernetes import KubernetesWorker
+
+    yield {
+        "orchestrate": Local(),
+        "isolate": Declined("tasks of a flow share its process; an environment belongs to a deployment"),
+        "ui": lambda: pages(job),
+        "operations": {"kubernetes": ("KubernetesWorker of prefect-kubernetes", KubernetesWorker is not None)},
+        "resources": ("prefect.task", inspect.signature(prefect.Task.__init__).parameters),
+    }
