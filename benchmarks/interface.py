@@ -84,9 +84,9 @@ def status(url: str, user: str = "", password: str = "") -> int:
     return 200
 
 
-def fetch(url: str, user: str = "", password: str = "", token: str = "") -> str:
-    """What an address answers, with basic authentication or a bearer's token where there is one."""
-    request = urllib.request.Request(url)
+def fetch(url: str, user: str = "", password: str = "", token: str = "", body: bytes | None = None) -> str:
+    """What an address answers, with basic authentication or a bearer's token where there is one; JSON is posted."""
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"} if body else {})
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     if user:

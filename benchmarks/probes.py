@@ -9,6 +9,7 @@ must be found. A check that breaks off has failed in everything that it has not 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import math
 import random
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks import interface, libraries, tuning, wheels
-from benchmarks.contract import Declined, Probing
+from benchmarks.contract import Declined, Probing, Refused
 from benchmarks.finding import Finding
 
 RUNS, STEPS, METRICS, PARAMETERS = 5, 100, 10, 20
@@ -267,6 +268,17 @@ def autolog(one: Callable[[Callable[[], None]], tuple[int, int, int]], job: Prob
     yield Finding("autolog", "passed" if right else "failed", said)
 
 
+def dependencies(one: Callable[[Path, str], str], job: Probing) -> Iterator[Finding]:
+    """A model that needs a package which the tool's interpreter lacks, and which its package alone asks for."""
+    version, folder = f"1.{job.seed}", Path(job.scratch, "wheels")
+    wheels.make(folder, version)
+    lacked = importlib.util.find_spec(wheels.NAME) is None
+    seen = one(folder, version)
+    right = lacked and seen == version
+    said = f"a model that asks for {wheels.NAME} {version}, which the interpreter lacked, saw {seen}"
+    yield Finding("dependencies", "passed" if right else "failed", said)
+
+
 def operations(one: Mapping[str, tuple[str, bool]], job: Probing) -> Iterator[Finding]:
     """What a vendor's installed client offers: it shows that an operation exists, never how well it works.
 
@@ -294,6 +306,7 @@ CHECKS: dict[str, tuple[Callable[[Any, Probing], Iterator[Finding]], tuple[str, 
     "orchestrate": (orchestrate, ("flow", "retry")),
     "isolate": (isolate, ("isolate",)),
     "resources": (parameters, ("resources",)),
+    "dependencies": (dependencies, ("dependencies",)),
     "autolog": (autolog, ("autolog",)),
     "ui": (interface.pages, ("ui",)),
     "access": (interface.gate, ("access",)),
@@ -306,8 +319,9 @@ CHECKS: dict[str, tuple[Callable[[Any, Probing], Iterator[Finding]], tuple[str, 
 def ask(name: str, subject: Any, job: Probing) -> Iterator[Finding]:
     """Everything about one subject; a check that breaks off leaves a failure for each finding that it still owed."""
     check, names = CHECKS[name]
-    if isinstance(subject, Declined):
-        yield from (Finding(one, "declined", subject.said) for one in names)
+    if isinstance(subject, Declined | Refused):
+        state = "declined" if isinstance(subject, Declined) else "none"
+        yield from (Finding(one, state, subject.said) for one in names)
         return
     said = set()
     try:

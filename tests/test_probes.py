@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import libraries, probes, wheels
-from benchmarks.contract import Declined, Probing
+from benchmarks.contract import Declined, Probing, Refused
 from benchmarks.probes import Finding
 from tests.conftest import TOOLS, Assay
 
@@ -218,6 +218,15 @@ def test_tasks_are_isolated_where_each_sees_its_own_version(job: Probing) -> Non
 
     assert [one.state for one in probes.ask("isolate", isolated, job)] == ["passed"]
     assert [one.state for one in probes.ask("isolate", shared, job)] == ["failed"]
+
+
+def test_a_package_brings_what_it_asks_for(job: Probing) -> None:
+    (right,) = probes.ask("dependencies", lambda folder, version: seen(folder, version)[0], job)
+    (wrong,) = probes.ask("dependencies", lambda folder, version: "0.9", job)
+    (refused,) = probes.ask("dependencies", Refused("there is no such command"), job)
+
+    assert (right.state, wrong.state) == ("passed", "failed")
+    assert (refused.state, refused.said) == ("none", "there is no such command")
 
 
 @pytest.mark.parametrize(

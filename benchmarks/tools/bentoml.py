@@ -17,19 +17,36 @@
 """BentoML: a service class, as its quickstart writes it."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import bentoml
 import numpy as np
 
-from benchmarks.contract import JOB, Dialect, Endpoint, Refused, Serving
+from benchmarks import wheels
+from benchmarks.contract import JOB, Dialect, Endpoint, Probing, Refused, Serving
+from benchmarks.interface import fetch, wait
 
 # Read when the service is declared, in the server's processes; the worker that starts them has no job yet.
 REFUSAL_S, REFUSAL = 30.0, "doesn't support gRPC serving"
+PINNED = f"""\
+import bentoml
+
+
+@bentoml.service
+class Pinned:
+    @bentoml.api
+    def version(self) -> str:
+        import {wheels.NAME}
+
+        return {wheels.NAME}.version
+"""
 replicas, settings, both = 1, {}, False
 if JOB in os.environ:
     own = Serving.from_environment()
@@ -89,3 +106,37 @@ def grpc_answer(job: Serving) -> Refused | None:
             if REFUSAL in line:
                 return Refused(f"to a service class, `bentoml serve-grpc` says: {line.strip()}")
     return None
+
+
+@contextlib.contextmanager
+def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    yield {"dependencies": lambda folder, version: pinned(job, folder, version)}
+
+
+def pinned(job: Probing, folder: Path, version: str) -> str:
+    """What a service sees of the package that its Bento asks for, on an interpreter rebuilt from the Bento alone."""
+    project = Path(job.scratch, "project")
+    project.mkdir()
+    (project / "service.py").write_text(PINNED)
+    python = {"packages": [f"{wheels.NAME}=={version}"], "lock_packages": False, "no_index": True}
+    python |= {"find_links": [str(folder)]}
+    (project / "bentofile.yaml").write_text(json.dumps({"service": "service:Pinned", "python": python}))
+    variables = {**os.environ, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": f"{job.scratch}/bentoml"}
+    subprocess.run([sys.executable, "-m", "bentoml", "build"], cwd=project, env=variables, check=True)
+    bento = next(Path(job.scratch, "bentoml").rglob("bento.yaml")).parent
+    interpreter = rebuilt(Path(job.scratch, "rebuilt"), bento / "env/python/requirements.txt")
+    command = [str(interpreter), "-m", "bentoml", "serve", str(bento), "--host", job.host, "--port", str(job.ports[0])]
+    with job.start(command, variables) as server:
+        root = f"http://{job.host}:{job.ports[0]}"
+        wait(f"{root}/docs.json", server)
+        return fetch(f"{root}/version", body=b"{}").strip('"')
+
+
+def rebuilt(place: Path, requirements: Path) -> Path:
+    """A new interpreter that sees what is installed here, with what a Bento asks for installed into it."""
+    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+    (site,) = place.glob("lib/python*/site-packages")
+    (site / "beside.pth").write_text(sysconfig.get_path("purelib"))
+    interpreter = place / "bin/python"
+    subprocess.run([interpreter, "-m", "pip", "install", "--no-index", "--requirement", requirements], check=True)
+    return interpreter

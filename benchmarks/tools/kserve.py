@@ -21,13 +21,14 @@ import contextlib
 import json
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import kserve
 
-from benchmarks.contract import V2, Endpoint, Serving, v2_url
+from benchmarks.contract import V2, Declined, Endpoint, Probing, Refused, Serving, v2_url
 
 
 class Model(kserve.Model):
@@ -65,6 +66,13 @@ def serve(job: Serving) -> Iterator[Endpoint]:
             grpc=f"grpc://{job.host}:{job.ports[1]}/model",
             api=(f"http://{job.host}:{job.port}/openapi.json",),
         )
+
+
+@contextlib.contextmanager
+def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    commands = [one.name for one in distribution("kserve").entry_points if one.group == "console_scripts"]
+    said = f"its distribution has {len(commands)} commands, so none that packages a model with what it needs"
+    yield {"dependencies": Declined(said) if commands else Refused(said)}
 
 
 def main() -> None:

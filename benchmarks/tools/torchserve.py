@@ -1,7 +1,7 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = [
-#     "torchserve==0.12.0", "torch-model-archiver==0.12.0", "pyyaml==6.0.3", "setuptools==80.10.2",
+#     "torchserve==0.12.0", "torch-model-archiver==0.12.0", "pyyaml==6.0.3", "setuptools==80.10.2", "pip==26.2",
 #     "torch==2.13.0", "numpy==2.4.6", "scikit-learn==1.9.1", "onnx==1.23.2", "onnxruntime==1.32.0",
 # ]
 #
@@ -21,15 +21,24 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ts.torch_handler.base_handler import BaseHandler
 
-from benchmarks.contract import V1, Endpoint, Serving, together
+from benchmarks import wheels
+from benchmarks.contract import V1, Endpoint, Probing, Serving, together
+from benchmarks.interface import wait
 
 # Nothing a request: neither the access log nor the metrics log.
+PINNED = f"""\
+import {wheels.NAME}
+
+
+def handle(data, context):
+    return [{wheels.NAME}.version] * len(data or [])
+"""
 QUIET = """\
 <Configuration>
   <Appenders><Console name="console"><PatternLayout pattern="%d %p %c %m%n"/></Console></Appenders>
@@ -108,3 +117,40 @@ def serve(job: Serving) -> Iterator[Endpoint]:
             grpc=f"torchserve://{job.host}:{job.ports[3]}/model",
             api=(f"http://{job.host}:{job.port}/", f"http://{job.host}:{job.ports[1]}/"),
         )
+
+
+@contextlib.contextmanager
+def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    yield {"dependencies": lambda folder, version: pinned(job, folder, version)}
+
+
+def pinned(job: Probing, folder: Path, version: str) -> str:
+    """What a handler sees of the package that its archive asks for; TorchServe installs it as the model is loaded."""
+    scratch, store = Path(job.scratch), Path(job.scratch, "store")
+    store.mkdir()
+    (scratch / "pinned.py").write_text(PINNED)
+    (scratch / "requirements.txt").write_text(f"--no-index\n--find-links {folder}\n{wheels.NAME}=={version}\n")
+    archive = [
+        str(Path(sys.executable).with_name("torch-model-archiver")),
+        "--model-name",
+        "pinned",
+        "--version",
+        "1.0",
+    ]
+    archive += ["--handler", "pinned.py", "--requirements-file", "requirements.txt", "--export-path", str(store)]
+    subprocess.run(archive, cwd=scratch, check=True)
+    first, second, third, fourth = job.ports
+    (scratch / "pinned.properties").write_text(
+        f"inference_address=http://{job.host}:{first}\n"
+        f"management_address=http://{job.host}:{second}\n"
+        f"metrics_address=http://{job.host}:{third}\n"
+        f"grpc_inference_address={job.host}\n"
+        f"grpc_inference_port={fourth}\n"
+        f"grpc_management_address={job.host}\n"
+        "default_workers_per_model=1\n"
+        "install_py_dep_per_model=true\n"
+    )
+    command = [str(Path(sys.executable).with_name("torchserve")), "--start", "--foreground", "--ncs"]
+    command += ["--disable-token-auth", "--model-store", "store", "--models", "pinned=pinned.mar"]
+    with job.start([*command, "--ts-config", "pinned.properties"]) as server:
+        return wait(f"http://{job.host}:{first}/predictions/pinned", server)
