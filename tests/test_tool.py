@@ -46,7 +46,8 @@ def check_contract(path: Path, root: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_setting_that_the_header_lists_is_read(path: Path) -> None:
     text = path.read_text()
-    shared = (ROOT / "benchmarks/contract.py").read_text() if "v2_url(job)" in text else ""
+    helpers = {"v2_url(job)": "contract.py", ".predictor()": "model.py"}
+    shared = "".join((ROOT / f"benchmarks/{file}").read_text() for call, file in helpers.items() if call in text)
 
     for setting in tool.read(path, ROOT).settings:
         body = (text.split("# ///")[-1] + shared).replace("'", '"')
@@ -63,7 +64,7 @@ TOOLS = {
     "serve": "azureml bentoml deepspeed endpoint fastapi kserve litserve mlflow mlserver ray sagemaker "
     "tensorflow_serving torchserve triton",
     "infer": "dask deepspeed ray single_process spark",
-    "probe": "airflow aws azure dvc flyte google kedro kubeflow metaflow mlflow prefect",
+    "probe": "airflow aws azure bentoml dask dvc flyte google kedro kserve kubeflow metaflow mlflow prefect ray spark torchserve",
 }
 
 
