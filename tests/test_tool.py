@@ -64,7 +64,8 @@ TOOLS = {
     "serve": "azureml bentoml deepspeed endpoint fastapi kserve litserve mlflow mlserver ray sagemaker "
     "tensorflow_serving torchserve triton",
     "infer": "dask deepspeed ray single_process spark",
-    "probe": "airflow aws azure bentoml dask dvc flyte google kedro kserve kubeflow metaflow mlflow prefect ray spark torchserve",
+    "probe": "airflow aws azure bentoml dask dvc flyte google kedro kserve kubeflow metaflow mlflow prefect ray spark "
+    "torchserve",
 }
 
 
