@@ -25,18 +25,19 @@ class Pages:
     """Pages that are served now."""
 
     url: str
-    made: str  # the id of what the tool's library has made, which has to appear
+    made: tuple[str, ...]  # names or ids of what the tool's library has made, which have to appear
     told: Callable[[], str]  # asks the API behind the pages
     process: subprocess.Popen[bytes]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Gate:
-    """An address that asks who calls (RFC 7617)."""
+    """An address that asks who calls (RFC 7617), and users by name and password."""
 
     url: str
-    user: str
-    password: str
+    owner: tuple[str, str]
+    guest: Callable[[], tuple[str, str]]  # makes a second user, without rights
+    grant: Callable[[], None]  # lets the guest read what the address shows
     process: subprocess.Popen[bytes]
 
 
@@ -45,20 +46,34 @@ def pages(one: Callable[[], AbstractContextManager[Pages]], job: Probing) -> Ite
     with one() as given:
         text = wait(given.url, given.process)
         sources = [urllib.parse.urljoin(given.url, source) for source in SOURCES.findall(text)]
-        for source in sources:
+        host = urllib.parse.urlsplit(given.url).netloc
+        others = [source for source in sources if urllib.parse.urlsplit(source).netloc != host]
+        for source in sources if not others else ():
             fetch(source)
-        there = given.made in given.told()
-    said = f"a page with {len(sources)} scripts of its own; its API {'tells' if there else 'does not tell'} of the run"
-    yield Finding("ui", "passed" if there and "<html" in text.lower() else "failed", said)
+        told = given.told()
+        there = all(made in told for made in given.made)
+    said = (
+        f"a page whose {len(sources)} scripts answer; its API {'tells' if there else 'does not tell'} of what was made"
+    )
+    if others:
+        said = f"a page with scripts from elsewhere, such as {others[0]}"
+    yield Finding("ui", "passed" if there and sources and not others else "failed", said)
 
 
 def gate(one: Callable[[], AbstractContextManager[Gate]], job: Probing) -> Iterator[Finding]:
-    """With the right password it answers; without one, and with a wrong one, it does not."""
+    """The owner is let in, nobody without a password or with a wrong one, and a guest once it was granted."""
     with one() as given:
-        right = wait(given.url, given.process, given.user, given.password) != ""
-        refused = [status(given.url), status(given.url, given.user, "wrong")]
-    passed = right and set(refused) <= {401, 403}
-    said = f"answers with the password, gives {refused[0]} without and {refused[1]} with a wrong one"
+        wait(given.url, given.process, *given.owner)
+        nobody = [status(given.url), status(given.url, given.owner[0], "wrong")]
+        guest = given.guest()
+        before = status(given.url, *guest)
+        given.grant()
+        after = status(given.url, *guest)
+    passed = {*nobody, before} <= {401, 403} and after == 200
+    said = (
+        f"status {nobody[0]} without a password, {nobody[1]} with a wrong one; "
+        f"for a second user {before} without rights and {after} with them"
+    )
     yield Finding("access", "passed" if passed else "failed", said)
 
 

@@ -63,7 +63,7 @@ class PipelinedStep:
         self.rank, self.world = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.device = next(model.parameters()).device
         self.stages = Stages(model, stages(model.layers, self.world), self.rank)
-        self.sgd, self.micro_batches = self.stages.optimizer(optimizer), micro_batches
+        self.sgd = self.stages.optimizer(optimizer)
         stage = PipelineStage(torch.nn.Sequential(*self.stages.own), self.rank, self.world, self.device)
         self.schedule = ScheduleGPipe(stage, micro_batches, loss_fn=model.loss)
         self.full_weights = self.stages.full_weights
@@ -84,4 +84,4 @@ class PipelinedStep:
     def effective_config(self) -> dict[str, Any]:
         group = self.sgd.param_groups[0]
         settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "dampening", "nesterov")}
-        return {**settings, "micro_batches": self.micro_batches}
+        return {**settings, "micro_batches": self.schedule._n_microbatches}

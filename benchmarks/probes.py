@@ -1,4 +1,4 @@
-"""What tools that neither train nor serve are asked: our work and our checks, over the verbs that a tool's file gives.
+"""What tools are asked: our work and our checks, over the verbs that a tool's file gives.
 
 A tool's `probe(job)` gives subjects by name; each subject below is a Protocol, and what it is asked stands under it. A
 verb that a tool does not have is `Declined`; None is not asked. Values are drawn from the job's seed, so that an answer
@@ -260,7 +260,9 @@ def autolog(one: Callable[[Callable[[], None]], tuple[int, int, int]], job: Prob
     """A fit before and after the tool was asked to record by itself: runs before, parameters and metrics after."""
 
     def fit() -> None:
-        libraries.scikit_learn().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+        from sklearn.linear_model import LogisticRegression
+
+        LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
 
     before, kept, metrics = one(fit)
     right = not before and kept > 0 and metrics > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +50,7 @@ def objective(point: Point) -> float:
         loss.backward()
         optimizer.step()
     value = loss.item()
-    note = {"number": point["number"], "pid": os.getpid(), "began": began, "ended": time.time()}
+    note = {"number": point["number"], "began": began, "ended": time.time()}
     Path(point["folder"], f"{uuid.uuid4().hex}.json").write_text(json.dumps(note))
     return value if value < WORST else WORST  # also where it diverged and is no number
 
@@ -59,7 +58,7 @@ def objective(point: Point) -> float:
 def check(one: Tuner, job: Probing) -> Iterator[Finding]:
     """The same grid one by one, then with one slot and with two: the same best, every point, and two at once."""
     expected = min(grid(job, "alone"), key=objective)["number"]
-    spans, wrong = {}, ""
+    wrong = ""
     for slots in (1, SLOTS):
         points = grid(job, f"slots-{slots}")
         best = one.search(points, slots)
@@ -76,10 +75,8 @@ def check(one: Tuner, job: Probing) -> Iterator[Finding]:
         if wrong:
             yield Finding("tune", "failed", wrong)
             return
-        spans[slots] = max(note["ended"] for note in notes) - notes[0]["began"]
-    gain = spans[1] / spans[SLOTS]
     said = (
-        f"{len(points)} points, the best as one by one; {SLOTS} at once took {1 / gain:.2f} of the time of one at once"
+        f"{len(points)} points, each evaluated, the best as one by one, and {SLOTS} at the same time with {SLOTS} slots"
     )
     yield Finding("tune", "passed", said)
 

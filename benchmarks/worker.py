@@ -92,16 +92,16 @@ def reference(request: dict[str, Any], wire: Wire) -> None:
     every tool of the case does the same number.
     """
     job = contract.Training(**{**request["job"], "cores": tuple(request["job"]["cores"])})
-    ranks = request["chunks"]
+    chunks, ranks = request["chunks"], request["ranks"]
     alone = dataclasses.replace(job, workers=1, cores=job.cores[:1])
     wire.phase("launch")
-    pilot = loop.run(dataclasses.replace(alone, window_steps=max(5, job.warmup_steps)), 0, loop.chunked_step(ranks))
+    pilot = loop.run(dataclasses.replace(alone, window_steps=max(5, job.warmup_steps)), 0, loop.chunked_step(chunks))
     opened, closed = pilot.stamps["window_open"], pilot.stamps["window_close"]
     step_s = (closed - opened) / 1e9 / len(pilot.step_end_ns)
     # Ranks share the work, so a step of theirs may take down to 1 / ranks of one process's.
     steps = max(job.window_steps, -int(-request["at_least_s"] * ranks // step_s))
     wire.send("pilot", step_s=step_s, window_steps=steps)
-    log = loop.run(dataclasses.replace(alone, window_steps=steps), 0, loop.chunked_step(ranks))
+    log = loop.run(dataclasses.replace(alone, window_steps=steps), 0, loop.chunked_step(chunks))
     wire.phase("teardown")
     wire.rank(log)
 

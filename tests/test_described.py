@@ -21,12 +21,13 @@ DESCRIPTION = {
 class Server(http.server.BaseHTTPRequestHandler):
     pages: dict[str, str]
     by_options = False
+    refused = 404
 
     def do_GET(self) -> None:
         if self.by_options and self.path == "/api":
             self.reply(405, "")
         else:
-            self.reply(200 if self.path in self.pages else 404, self.pages.get(self.path, ""))
+            self.reply(200 if self.path in self.pages else self.refused, self.pages.get(self.path, ""))
 
     def do_OPTIONS(self) -> None:
         self.reply(200 if self.path in self.pages else 404, self.pages.get(self.path, ""))
@@ -53,7 +54,7 @@ API = {"/api": json.dumps(DESCRIPTION)}
 
 @pytest.mark.parametrize("url", [{"pages": API}, {"pages": API, "by_options": True}], indirect=True)
 def test_what_an_api_names_is_there_and_what_it_does_not_name_is_not(url: str) -> None:
-    found = {topic: (state, said) for topic, state, said in described.topics([f"{url}/api"])}
+    found = {topic: described.topic(topic, [f"{url}/api"]) for topic in described.TOPICS}
 
     assert found["scaling"] == (
         "passed",
@@ -66,15 +67,16 @@ def test_what_an_api_names_is_there_and_what_it_does_not_name_is_not(url: str) -
 @pytest.mark.parametrize("url", [{"pages": {"/api": "[1, 2]"}}], indirect=True)
 def test_what_is_no_description_is_an_error(url: str) -> None:
     with pytest.raises(ValueError, match="no OpenAPI document"):
-        list(described.topics([f"{url}/api"]))
+        described.topic("drift", [f"{url}/api"])
 
 
 OWN = '<html><script src="/static/ui.js"></script></html>'
 BORROWED = '<html><script src="https://cdn.example/ui.js"></script></html>'
 PAGES = [
-    ({"pages": {"/docs": OWN}}, "passed", "a page at /docs, all of its scripts the server's own"),
-    ({"pages": {"/ui": BORROWED, "/docs": OWN}}, "passed", "a page at /docs, all of its scripts the server's own"),
-    ({"pages": {"/ui": BORROWED}}, "none", "the page at /ui has its scripts from cdn.example, and shows nothing"),
+    ({"pages": {"/docs": OWN}}, "passed", "a page at /docs, its 1 scripts the server's own"),
+    ({"pages": {"/ui": BORROWED, "/docs": OWN}}, "passed", "a page at /docs, its 1 scripts the server's own"),
+    ({"pages": {"/ui": BORROWED}}, "none", "the page at /ui has scripts from cdn.example, and does nothing"),
+    ({"pages": {"/": "<html>no script</html>"}}, "none", "no page: /ui 404"),
     ({"pages": {"/": '{"status": "alive"}'}}, "none", "no page: /ui 404, /docs 404, /v2/docs 404, /dashboard 404"),
 ]
 
@@ -85,3 +87,9 @@ def test_a_page_counts_with_scripts_of_its_own(url: str, state: str, said: str) 
 
     assert found[0] == state
     assert found[1].startswith(said)
+
+
+@pytest.mark.parametrize("url", [{"pages": {"/docs": OWN}, "refused": 503}], indirect=True)
+def test_a_server_that_fails_has_not_said_that_it_has_no_page(url: str) -> None:
+    with pytest.raises(OSError, match="503"):
+        described.page([f"{url}/predict"])

@@ -20,11 +20,17 @@ PORT, KIND = int(sys.argv[1]), sys.argv[2]
 
 
 class Server(http.server.BaseHTTPRequestHandler):
+    granted = False
+
     def do_GET(self):
         given = self.headers.get("Authorization", "")
         right = "Basic " + base64.b64encode(b"me:secret").decode()
-        if KIND == "gated" and given != right:
-            return self.reply(401, "")
+        guest = "Basic " + base64.b64encode(b"guest:word").decode()
+        if self.path == "/grant":
+            Server.granted = True
+        may = self.path == "/grant" or given == right or given == guest and (self.granted or KIND == "careless")
+        if KIND in ("gated", "careless") and not may:
+            return self.reply(403 if given == guest else 401, "")
         if self.path == "/ui.js" and KIND == "broken":
             return self.reply(404, "")
         self.reply(200, "made-here" if self.path == "/api" else '<html><script src="/ui.js"></script></html>')
@@ -60,34 +66,34 @@ def test_pages_have_to_tell_of_what_was_made(job: Probing, kind: str, made: str,
     @contextlib.contextmanager
     def pages() -> Iterator[Pages]:
         with serving(job, kind) as (root, server):
-            yield Pages(root, made, lambda: fetch(f"{root}/api"), server)
+            yield Pages(root, (made,), lambda: fetch(f"{root}/api"), server)
 
     (found,) = interface.pages(pages, job)
 
     assert (found.name, found.state) == ("ui", state)
-    assert "1 scripts of its own" in found.said
+    assert "1 scripts answer" in found.said
 
 
 def test_a_page_whose_script_is_missing_is_no_page(job: Probing) -> None:
     @contextlib.contextmanager
     def pages() -> Iterator[Pages]:
         with serving(job, "broken") as (root, server):
-            yield Pages(root, "made-here", lambda: fetch(f"{root}/api"), server)
+            yield Pages(root, ("made-here",), lambda: fetch(f"{root}/api"), server)
 
     with pytest.raises(OSError, match="404"):
         list(interface.pages(pages, job))
 
 
-@pytest.mark.parametrize(("kind", "state"), [("gated", "passed"), ("open", "failed")])
-def test_a_gate_lets_in_who_has_the_password_and_no_one_else(job: Probing, kind: str, state: str) -> None:
+@pytest.mark.parametrize(("kind", "state"), [("gated", "passed"), ("open", "failed"), ("careless", "failed")])
+def test_a_gate_lets_in_who_has_a_right_and_no_one_else(job: Probing, kind: str, state: str) -> None:
     @contextlib.contextmanager
     def gate() -> Iterator[Gate]:
         with serving(job, kind) as (root, server):
-            yield Gate(root, "me", "secret", server)
+            yield Gate(root, ("me", "secret"), lambda: ("guest", "word"), lambda: print(fetch(f"{root}/grant")), server)
 
     (found,) = interface.gate(gate, job)
 
-    assert (found.name, found.state) == ("access", state)
+    assert (found.name, found.state) == ("access", state), found.said
 
 
 def test_a_server_that_ends_is_not_waited_for(job: Probing) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from benchmarks import libraries, probes, wheels
 from benchmarks.contract import Declined, Probing, Refused
@@ -253,16 +255,23 @@ def test_a_fit_that_leaves_nothing_was_not_recorded(job: Probing) -> None:
 
 
 def test_another_library_is_fitted_through_a_tool_and_not_past_it(job: Probing) -> None:
-    def through(rows: Any, labels: Any, asked: Any) -> Any:
-        return libraries.scikit_learn().fit(rows, labels).predict(asked)
+    def fit(rows: Any, labels: Any, asked: Any, notes: str) -> Any:
+        return LogisticRegression(max_iter=200).fit(rows, labels).predict(asked)
 
-    def constant(rows: Any, labels: Any, asked: Any) -> Any:
-        return [3] * len(asked)
+    def through(rows: Any, labels: Any, asked: Any, notes: str) -> Any:
+        for _ in range(2):  # as two workers would
+            subprocess.run([sys.executable, "-c", f"from benchmarks import libraries; libraries.note({notes!r})"])
+        return libraries.scikit_learn(f"{notes}/..").fit(rows, labels).predict(asked)
 
-    (right,) = probes.ask("fit", {"scikit-learn": through}, job)
-    (wrong,) = probes.ask("fit", {"scikit-learn": constant}, job)
+    def past(rows: Any, labels: Any, asked: Any, notes: str) -> Any:
+        return libraries.scikit_learn(notes).set_params(n_jobs=1).fit(rows, labels).predict(asked)
 
-    assert (right.name, right.state, wrong.state) == ("fit-scikit-learn", "passed", "failed")
+    for number, (one, state) in enumerate([(through, "passed"), (past, "failed"), (fit, "failed")]):
+        own = dataclasses.replace(job, scratch=f"{job.scratch}/{number}")
+        Path(own.scratch).mkdir()
+        (found,) = probes.ask("fit", {"scikit-learn": one}, own)
+
+        assert (found.name, found.state) == ("fit-scikit-learn", state), found.said
 
 
 SEARCH = """
@@ -291,7 +300,7 @@ print(json.dumps([found.state, found.said]))
 @pytest.mark.parametrize(
     ("kind", "state", "said"),
     [
-        ("right", "passed", "4 points, the best as one by one"),
+        ("right", "passed", "4 points, each evaluated, the best as one by one"),
         ("worst", "failed", "is not the best"),
         ("serial", "failed", "never run at the same time"),
         ("partial", "failed", "2 of 4 points were evaluated"),

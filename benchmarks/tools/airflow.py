@@ -24,8 +24,10 @@ from typing import Any
 
 from benchmarks.contract import Probing
 from benchmarks.interface import Pages, fetch
+from benchmarks.symbols import there
 
 PROVIDER = "apache-airflow-providers-cncf-kubernetes"
+OPERATOR = "airflow.providers.cncf.kubernetes.operators.pod", "KubernetesPodOperator"
 
 DAGS = """\
 import datetime, hashlib, json, os, pathlib
@@ -142,12 +144,11 @@ class Local:
 
         command = [self.program, "api-server", "--host", job.host, "--port", str(job.ports[0]), "--workers", "1"]
         with job.start(command, self.variables) as server:
-            yield Pages(root, made, told, server)
+            yield Pages(root, (made,), told, server)
 
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
-    from airflow.providers.cncf.kubernetes.operators import pod
     from airflow.sdk import BaseOperator
 
     local = Local(job.scratch)
@@ -155,6 +156,6 @@ def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
         "orchestrate": local,
         "isolate": local.isolate,
         "ui": lambda: local.pages(job),
-        "operations": {"kubernetes": (f"KubernetesPodOperator of {PROVIDER}", hasattr(pod, "KubernetesPodOperator"))},
+        "operations": {"kubernetes": (f"{OPERATOR[1]} of {PROVIDER}", there(*OPERATOR))},
         "resources": ("BaseOperator", inspect.signature(BaseOperator.__init__).parameters),
     }

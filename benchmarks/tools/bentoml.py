@@ -33,7 +33,6 @@ from benchmarks import wheels
 from benchmarks.contract import JOB, Dialect, Endpoint, Probing, Refused, Serving
 from benchmarks.interface import fetch, wait
 
-# Read when the service is declared, in the server's processes; the worker that starts them has no job yet.
 REFUSAL_S, REFUSAL = 30.0, "doesn't support gRPC serving"
 PINNED = f"""\
 import bentoml
@@ -47,6 +46,7 @@ class Pinned:
 
         return {wheels.NAME}.version
 """
+# Read when the service is declared, in the server's processes; the worker that starts them has no job yet.
 replicas, settings, both = 1, {}, False
 if JOB in os.environ:
     own = Serving.from_environment()

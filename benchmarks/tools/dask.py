@@ -163,19 +163,19 @@ class Futures:
         return int(min(zip(losses, points, strict=True), key=lambda pair: pair[0])[1]["number"])
 
 
-def fit_scikit_learn(rows: Any, labels: Any, asked: Any) -> Any:
+def fit_scikit_learn(rows: Any, labels: Any, asked: Any, notes: str) -> Any:
     import joblib
 
     with joblib.parallel_config(backend="dask"):
-        return libraries.scikit_learn().fit(rows, labels).predict(asked)
+        return libraries.scikit_learn(notes).fit(rows, labels).predict(asked)
 
 
-def fit_xgboost(client: Any, rows: Any, labels: Any, asked: Any) -> Any:
+def fit_xgboost(client: Any, rows: Any, labels: Any, asked: Any, notes: str) -> Any:
     import dask.array as da
     from xgboost.dask import DaskXGBClassifier
 
     chunk = -(-len(rows) // tuning.SLOTS)
-    model = libraries.xgboost(DaskXGBClassifier)
+    model = libraries.xgboost(notes, DaskXGBClassifier)
     model.client = client
     model.fit(da.from_array(rows, (chunk, -1)), da.from_array(labels, chunk))
     return model.predict(da.from_array(asked, (len(asked), -1))).compute()

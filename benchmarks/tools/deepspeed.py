@@ -116,7 +116,9 @@ class PipelineStep:
         return self.engine.train_batch(parts).detach()
 
     def effective_config(self) -> dict[str, Any]:
+        group = self.engine.optimizer.param_groups[0]
         return {
+            **{name: group[name] for name in ("lr", "momentum", "weight_decay", "dampening", "nesterov")},
             "gradient_clipping": self.engine.gradient_clipping(),
             "micro_batches": self.engine.gradient_accumulation_steps(),
         }

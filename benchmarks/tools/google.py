@@ -16,12 +16,12 @@
 """Google Cloud, as far as its installed clients show: which operations exist. Nothing is called."""
 
 import contextlib
-import importlib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
 from benchmarks.contract import Probing
+from benchmarks.symbols import there
 
 AI, STORAGE, BIGQUERY = "google-cloud-aiplatform", "google-cloud-storage", "google-cloud-bigquery"
 COMPUTE, DATAFLOW = "google-cloud-compute", "google-cloud-dataflow-client"
@@ -61,12 +61,3 @@ def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
         said = ", ".join(f"{module}.{path} ({package} {version(package)})" for package, module, path in asked)
         found[name] = said, all(there(module, path) for _, module, path in asked)
     yield {"operations": found}
-
-
-def there(module: str, path: str) -> bool:
-    target: Any = importlib.import_module(module)
-    for part in path.split("."):
-        # Fields of a message are no attributes of its class.
-        fields = getattr(getattr(target, "meta", None), "fields", {})
-        target = fields[part] if part in fields else getattr(target, part, None)
-    return target is not None

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contract import Declined, Probing
+from benchmarks.symbols import there
 
+KUBERNETES = "metaflow.plugins.kubernetes.kubernetes_decorator", "KubernetesDecorator"
 FLOW = """\
 import hashlib, json, os, pathlib
 from metaflow import FlowSpec, step
@@ -90,12 +92,11 @@ class Local:
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
-    from metaflow.plugins.kubernetes.kubernetes_decorator import KubernetesDecorator
     from metaflow.plugins.resources_decorator import ResourcesDecorator
 
     yield {
         "orchestrate": Local(job.scratch),
         "isolate": Declined("@pypi and @conda make an environment a step, from indexes that a trial does not reach"),
-        "operations": {"kubernetes": ("@kubernetes of metaflow", KubernetesDecorator.name == "kubernetes")},
+        "operations": {"kubernetes": ("@kubernetes of metaflow", there(*KUBERNETES))},
         "resources": ("@resources", ResourcesDecorator.defaults),
     }

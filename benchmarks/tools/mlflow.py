@@ -182,18 +182,26 @@ class Store:
 
 @contextlib.contextmanager
 def pages(job: Probing, store: Store) -> Iterator[Pages]:
-    """The tracking server over the same database, with a run that the client has made."""
-    made = f"run-{job.seed}-of-the-pages"
-    run = store.client.create_run(store.experiment, run_name=made).info.run_id
+    """The tracking server over the same database, with a run and a model that the client has made."""
+    made = f"run-{job.seed}-of-the-pages", f"model-{job.seed}-of-the-pages"
+    run = store.client.create_run(store.experiment, run_name=made[0]).info.run_id
+    store.client.create_registered_model(made[1])
     root = f"http://{job.host}:{job.ports[0]}"
+    asked = f"{root}/ajax-api/2.0/mlflow"
+
+    def told() -> str:
+        return fetch(f"{asked}/runs/get?run_id={run}") + fetch(f"{asked}/registered-models/search")
+
     command = [*SERVER, "--backend-store-uri", f"sqlite:///{job.scratch}/mlflow.db"]
     with job.start([*command, "--host", job.host, "--port", str(job.ports[0])]) as server:
-        yield Pages(root, made, lambda: fetch(f"{root}/ajax-api/2.0/mlflow/runs/get?run_id={run}"), server)
+        yield Pages(root, made, told, server)
 
 
 @contextlib.contextmanager
 def gate(job: Probing) -> Iterator[Gate]:
     """The tracking server with its own basic authentication, over an empty database."""
+    from mlflow.server.auth.client import AuthServiceClient
+
     config, password = Path(job.scratch, "auth.ini"), f"secret-{job.seed}-of-the-gate"
     config.write_text(
         "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
@@ -203,8 +211,22 @@ def gate(job: Probing) -> Iterator[Gate]:
     command = [*SERVER, "--app-name", "basic-auth", "--backend-store-uri", f"sqlite:///{job.scratch}/gated.db"]
     variables = {"MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_FLASK_SERVER_SECRET_KEY": f"key-{job.seed}"}
     with job.start([*command, "--host", job.host, "--port", str(job.ports[1])], variables) as server:
-        url = f"http://{job.host}:{job.ports[1]}/api/2.0/mlflow/experiments/get?experiment_id=0"
-        yield Gate(url, "admin", password, server)
+        root, owner, guest = (
+            f"http://{job.host}:{job.ports[1]}",
+            ("admin", password),
+            ("guest", f"secret-{job.seed}-of-the-guest"),
+        )
+        client = AuthServiceClient(root)
+
+        def invited() -> tuple[str, str]:
+            os.environ |= {"MLFLOW_TRACKING_USERNAME": owner[0], "MLFLOW_TRACKING_PASSWORD": owner[1]}
+            client.create_user(*guest)
+            return guest
+
+        def granted() -> None:
+            client.grant_user_permission(guest[0], "experiment", "0", "READ")
+
+        yield Gate(f"{root}/api/2.0/mlflow/experiments/get?experiment_id=0", owner, invited, granted, server)
 
 
 @contextlib.contextmanager

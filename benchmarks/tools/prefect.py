@@ -15,6 +15,7 @@
 import contextlib
 import hashlib
 import inspect
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from typing import Any
 
 from benchmarks.contract import Declined, Probing
 from benchmarks.interface import Pages, fetch
+from benchmarks.symbols import there
 
 
 class Local:
@@ -64,20 +66,21 @@ class Local:
 @contextlib.contextmanager
 def pages(job: Probing) -> Iterator[Pages]:
     """A server of its own with its pages; a flow is run against it once it answers."""
-    root, name = f"http://{job.host}:{job.ports[0]}", f"flow-{job.seed}-of-the-pages"
+    root, name = f"http://{job.host}:{job.ports[0]}", f"run-{job.seed}-of-the-pages"
 
     def told() -> str:
         from prefect import flow
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         with temporary_settings({PREFECT_API_URL: f"{root}/api"}):
-            flow(lambda: None, name=name)()
-        return fetch(f"{root}/api/flows/name/{name}")
+            flow(lambda: None, name="shown", flow_run_name=name)()
+        asked = {"flow_runs": {"name": {"any_": [name]}}}
+        return fetch(f"{root}/api/flow_runs/filter", body=json.dumps(asked).encode())
 
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", job.host, "--port", str(job.ports[0])]
     variables = {"PREFECT_HOME": f"{job.scratch}/served", "PREFECT_UI_API_URL": f"{root}/api"}
     with job.start(command, variables) as server:
-        yield Pages(root, name, told, server)
+        yield Pages(root, (name,), told, server)
 
 
 @contextlib.contextmanager
@@ -85,12 +88,13 @@ def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
     # Before Prefect is imported, which reads them once.
     os.environ |= {"PREFECT_HOME": f"{job.scratch}/prefect", "DO_NOT_TRACK": "1", "PREFECT_LOGGING_LEVEL": "WARNING"}
     import prefect
-    from prefect_kubernetes import KubernetesWorker
 
     yield {
         "orchestrate": Local(),
         "isolate": Declined("tasks of a flow share its process; an environment belongs to a deployment"),
         "ui": lambda: pages(job),
-        "operations": {"kubernetes": ("KubernetesWorker of prefect-kubernetes", KubernetesWorker is not None)},
+        "operations": {
+            "kubernetes": ("KubernetesWorker of prefect-kubernetes", there("prefect_kubernetes", "KubernetesWorker"))
+        },
         "resources": ("prefect.task", inspect.signature(prefect.Task.__init__).parameters),
     }

@@ -159,25 +159,26 @@ class Tune:
         return number
 
 
-def fit_scikit_learn(rows: Any, labels: Any, asked: Any) -> Any:
+def fit_scikit_learn(rows: Any, labels: Any, asked: Any, notes: str) -> Any:
     import joblib
     from ray.util.joblib import register_ray
 
     register_ray()
     with joblib.parallel_config(backend="ray", n_jobs=tuning.SLOTS):
-        return libraries.scikit_learn().fit(rows, labels).predict(asked)
+        return libraries.scikit_learn(notes).fit(rows, labels).predict(asked)
 
 
-def fit_xgboost(job: Probing, rows: Any, labels: Any, asked: Any) -> Any:
+def fit_xgboost(job: Probing, rows: Any, labels: Any, asked: Any, notes: str) -> Any:
     import pandas as pd
     import ray
     from ray.train import RunConfig, ScalingConfig
     from ray.train.xgboost import RayTrainReportCallback, XGBoostTrainer
 
     frame = pd.DataFrame(rows).add_prefix("f").assign(label=labels)
+    parameters = libraries.xgboost(notes).get_xgb_params() | {"objective": "multi:softmax", "num_class": 10}
     trainer = XGBoostTrainer(
         boost,
-        train_loop_config=libraries.xgboost().get_xgb_params() | {"objective": "multi:softmax", "num_class": 10},
+        train_loop_config={"notes": notes, "parameters": parameters},
         scaling_config=ScalingConfig(num_workers=tuning.SLOTS, resources_per_worker={"CPU": 1}),
         datasets={"train": ray.data.from_pandas(frame)},
         run_config=RunConfig(storage_path=f"{job.scratch}/results"),
@@ -196,7 +197,8 @@ def boost(config: dict[str, Any]) -> None:
 
     frame = ray.train.get_dataset_shard("train").materialize().to_pandas()
     data = xgboost.DMatrix(frame.drop(columns="label"), frame["label"])
-    xgboost.train(config, data, libraries.ROUNDS, callbacks=[RayTrainReportCallback()])
+    callbacks = [RayTrainReportCallback(), libraries.noting(config["notes"])]
+    xgboost.train(config["parameters"], data, libraries.ROUNDS, callbacks=callbacks)
 
 
 def main() -> None:

@@ -124,7 +124,6 @@ def train_rank(job: Training) -> list[RankLog]:
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
     builder = session(job.scratch, tuning.SLOTS)
-    # XGBoost's ranks find one another at the driver's address.
     spark = builder.config("spark.executorEnv.PYTHONPATH", str(Path(benchmarks.__file__).parents[1])).getOrCreate()
     try:
         yield {"tune": Split(spark), "fit": {"xgboost": lambda *data: fit_xgboost(spark, *data)}}
@@ -146,9 +145,9 @@ class Split:
         from pyspark.sql.functions import lit
 
         class Fitted(Model):
-            def __init__(self, loss: float) -> None:
+            def __init__(self, point: tuning.Point) -> None:
                 super().__init__()
-                self.loss = loss
+                self.number, self.loss = point["number"], tuning.objective(point)
 
             def _transform(self, dataset: Any) -> Any:
                 return dataset.withColumn("loss", lit(self.loss))
@@ -159,7 +158,7 @@ class Split:
                 self.number = Param(self, "number", "of the point")
 
             def _fit(self, dataset: Any) -> Any:
-                return Fitted(tuning.objective(points[self.getOrDefault(self.number)]))
+                return Fitted(points[self.getOrDefault(self.number)])
 
         class Loss(Evaluator):
             def _evaluate(self, dataset: Any) -> float:
@@ -174,12 +173,10 @@ class Split:
         split = TrainValidationSplit(
             estimator=training, estimatorParamMaps=grid, evaluator=Loss(), parallelism=slots, seed=1
         )
-        metrics = split.fit(self.spark.range(10)).validationMetrics
-        best = min(range(len(points)), key=metrics.__getitem__)
-        return int(points[best]["number"])
+        return int(split.fit(self.spark.range(10)).bestModel.number)
 
 
-def fit_xgboost(spark: Any, rows: Any, labels: Any, asked: Any) -> Any:
+def fit_xgboost(spark: Any, rows: Any, labels: Any, asked: Any, notes: str) -> Any:
     import pandas as pd
     from pyspark.ml.functions import array_to_vector
     from xgboost.spark import SparkXGBClassifier
@@ -188,6 +185,6 @@ def fit_xgboost(spark: Any, rows: Any, labels: Any, asked: Any) -> Any:
         table = spark.createDataFrame(pd.DataFrame({"x": features.tolist(), **columns}))
         return table.withColumn("features", array_to_vector("x"))
 
-    model = libraries.xgboost(SparkXGBClassifier, num_workers=tuning.SLOTS).fit(frame(rows, label=labels))
+    model = libraries.xgboost(notes, SparkXGBClassifier, num_workers=tuning.SLOTS).fit(frame(rows, label=labels))
     found = model.transform(frame(asked, row=range(len(asked)))).orderBy("row").toPandas()
     return found["prediction"].to_numpy().astype("int64")

@@ -31,7 +31,6 @@ from benchmarks import wheels
 from benchmarks.contract import V1, Endpoint, Probing, Serving, together
 from benchmarks.interface import wait
 
-# Nothing a request: neither the access log nor the metrics log.
 PINNED = f"""\
 import {wheels.NAME}
 
@@ -39,6 +38,7 @@ import {wheels.NAME}
 def handle(data, context):
     return [{wheels.NAME}.version] * len(data or [])
 """
+# Nothing a request: neither the access log nor the metrics log.
 QUIET = """\
 <Configuration>
   <Appenders><Console name="console"><PatternLayout pattern="%d %p %c %m%n"/></Console></Appenders>

@@ -288,7 +288,7 @@ def devices(row: Mapping[str, Any]) -> list[str]:
 def on_gpu(row: Mapping[str, Any]) -> bool:
     """Whether every rank reports a GPU, and the trial took at least the bytes of one rank's model there."""
     ranks = json.loads(row["facts"] or "[]")
-    model = max((rank["model_bytes"] for rank in ranks), default=0)
+    model = max((rank.get("model_bytes", 0) for rank in ranks), default=0)
     return all(rank["device"].startswith("cuda") for rank in ranks) and (row["device_bytes"] or 0) >= model > 0
 
 
@@ -340,7 +340,7 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
     text, badge = f"{said} ({len(told)} of {len(rows)} times).", "fact" if rule.kind == "fact" else "live"
     state = states.pop()
     if state == "declined":  # what the tool's file says and nobody tried decides nothing
-        return Found("judgement", f"Said of its documentation, not tried: {said}.", holds=False, **common)
+        return Found("judgement", f"Said of its documentation, not tried: {said}.", **common)
     if state == "failed":
         return Found("failed", text, **common)
     # `none`: the tool itself has no such thing, which is a finding and no error.

@@ -7,7 +7,6 @@ itself: others show nothing on a machine without a network.
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import urllib.error
@@ -24,20 +23,22 @@ TOPICS = {
     "scaling": ("changes the number of replicas", r"replica|autoscal|(min|max|initial)_?workers?\b|instance_?count"),
 }
 PAGES = ("/", "/ui", "/docs", "/v2/docs", "/dashboard")
-SOURCES = re.compile(r"""<(?:script|link)\b[^>]*\b(?:src|href)=["']([^"']+)["']""")
+SOURCES = re.compile(r"""<script\b[^>]*\bsrc=["']([^"']+)["']""")
+NOT_THERE = (404, 405)
 
 
-def topics(urls: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Name, state and what is said of every topic. Raises OSError or ValueError where there is no description."""
-    names = sorted({name for url in urls for name in named(described(url))})
+def topic(name: str, urls: Sequence[str]) -> tuple[str, str]:
+    """State and what is said of one of TOPICS. Raises OSError or ValueError where there is no description."""
+    names = sorted({one for url in urls for one in named(described(url))})
     where = ", ".join(dict.fromkeys(urllib.parse.urlsplit(url).path for url in urls))
-    for topic, (what, words) in TOPICS.items():
-        found = [name for name in names if re.search(words, name, re.IGNORECASE)]
-        if found:
-            yield topic, "passed", f"the description of its API names what {what}: {', '.join(found[:3])}"
-        else:
-            count = f"{len(names)} routes, parameters and fields"
-            yield topic, "none", f"none of the {count} in the description of its API ({where}) {what}"
+    what, words = TOPICS[name]
+    found = [one for one in names if re.search(words, one, re.IGNORECASE)]
+    if found:
+        return "passed", f"the description of its API names what {what}: {', '.join(found[:3])}"
+    return (
+        "none",
+        f"none of the {len(names)} routes, parameters and fields in the description of its API ({where}) {what}",
+    )
 
 
 def described(url: str) -> dict[str, Any]:
@@ -72,26 +73,29 @@ def named(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def page(urls: Sequence[str]) -> tuple[str, str]:
-    """State and what is said of the first page that the server serves on the hosts of `urls`."""
-    tried, borrowed = [], ""
+    """State and what is said of the first page that the server serves on the hosts of `urls`.
+
+    Raises OSError where a path is neither answered nor said to be missing.
+    """
+    missing, borrowed = [], ""
     for root in dict.fromkeys(urllib.parse.urlunsplit((*urllib.parse.urlsplit(url)[:2], "", "", "")) for url in urls):
         for path in PAGES:
             try:
                 text = fetch(root + path)
             except urllib.error.HTTPError as fault:
-                tried.append(f"{path} {fault.code}")
+                if fault.code not in NOT_THERE:
+                    raise
+                missing.append(f"{path} {fault.code}")
                 continue
-            except (OSError, ValueError, http.client.HTTPException):
-                continue
-            if "<html" not in text.lower():
-                continue
-            hosts = {urllib.parse.urlsplit(source).netloc for source in SOURCES.findall(text)} - {""}
-            if not hosts:
-                return "passed", f"a page at {path}, all of its scripts the server's own"
-            borrowed = borrowed or f"the page at {path} has its scripts from {', '.join(sorted(hosts))}"
+            sources = [urllib.parse.urlsplit(one).netloc for one in SOURCES.findall(text)]
+            if "<html" in text.lower() and sources:
+                if not any(sources):
+                    return "passed", f"a page at {path}, its {len(sources)} scripts the server's own"
+                others = ", ".join(sorted(set(filter(None, sources))))
+                borrowed = borrowed or f"the page at {path} has scripts from {others}"
     if borrowed:
-        return "none", f"{borrowed}, and shows nothing without a network"
-    return "none", f"no page: {', '.join(dict.fromkeys(tried)) or 'nothing answers'}"
+        return "none", f"{borrowed}, and does nothing without a network"
+    return "none", f"no page: {', '.join(dict.fromkeys(missing))}"
 
 
 def fetch(url: str, method: str = "GET") -> str:

@@ -38,7 +38,7 @@ Right = Callable[[numpy.ndarray, numpy.ndarray], bool]
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
     name: str  # metrics, second, grpc, page, or a topic of `described`
-    state: str  # passed, failed or none
+    state: str  # passed, failed, none or declined
     said: str
 
 
@@ -65,15 +65,20 @@ def find(subject: Subject) -> list[Finding]:
             state, said = absent(subject, name, offer)
             found.append(Finding(name, state, said))
             continue
-        try:
-            if name == "api":
-                found.append(Finding("page", *described.page([subject.url, *offer])))
-                found += [Finding(*topic) for topic in described.topics(offer)]
-            else:
-                found.append(Finding(name, *asked[name](subject, offer)))
-        except (OSError, ValueError, http.client.HTTPException) as fault:
-            found.append(Finding(name, "failed", f"{type(fault).__name__}: {fault}"))
+        if name == "api":
+            found.append(Finding("page", *tried(described.page, [subject.url, *offer])))
+            found += [Finding(topic, *tried(described.topic, topic, offer)) for topic in described.TOPICS]
+        else:
+            found.append(Finding(name, *tried(asked[name], subject, offer)))
     return found
+
+
+def tried(ask: Callable[..., tuple[str, str]], *arguments: Any) -> tuple[str, str]:
+    """State and what is said; what breaks off has failed."""
+    try:
+        return ask(*arguments)
+    except (OSError, ValueError, http.client.HTTPException) as fault:
+        return "failed", f"{type(fault).__name__}: {fault}"
 
 
 def absent(subject: Subject, name: str, offer: Mapping[str, str]) -> tuple[str, str]:

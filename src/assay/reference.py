@@ -20,8 +20,14 @@ TIMEOUT = 3  # times a trial's: one process does the work of all ranks, after a 
 
 
 def name(case: Case) -> str:
-    """Of the file in the journal: cases of one scenario, device, workers and batch share a reference."""
-    return "reference-" + plan.key(scenario=case.scenario, device=case.device, workers=case.workers, batch=case.batch)
+    """Of the file in the journal: cases of one scenario, device, workers, batch and chunks share a reference."""
+    own = {"scenario": case.scenario, "device": case.device, "workers": case.workers, "batch": case.batch}
+    return "reference-" + plan.key(**own, chunks=chunks(case))
+
+
+def chunks(case: Case) -> int:
+    """The parts that a step's gradient is added up from: a rank each, or the micro-batches of a pipeline."""
+    return int(case.settings.get("micro_batches", case.workers))
 
 
 def make(
@@ -45,13 +51,14 @@ def make(
         if built.python is None:
             row |= {"outcome": "environment", "error": f"{tool}: {built.error}"}
         else:
-            row |= execute(case, scenario, inputs, built.python, file, root, run, log, on_phase)
+            row |= execute(case, chunks(one.case), scenario, inputs, built.python, file, root, run, log, on_phase)
         file.finish(row)
     return row
 
 
 def execute(
     case: Case,
+    parts: int,
     scenario: Scenario,
     inputs: Inputs,
     python: Path,
@@ -72,7 +79,8 @@ def execute(
                 python=python,
                 request={
                     "action": "reference",
-                    "chunks": case.workers,
+                    "chunks": parts,
+                    "ranks": case.workers,
                     "at_least_s": window.at_least,
                     "job": {**fields, "scratch": str(scratch)},
                 },

@@ -372,7 +372,7 @@ class Run:
             if name not in self.references_made:
                 tool = question.measure.baseline or REFERENCE_TOOL
                 number = (REPEATS + 1) * ATTEMPT + len(self.references_made)
-                self.progress.say(f"{case.scenario}: reference with {case.workers} gradient chunks")
+                self.progress.say(f"{case.scenario}: reference with {reference.chunks(case)} gradient chunks")
                 row = reference.make(
                     one,
                     number,

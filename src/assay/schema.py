@@ -145,7 +145,9 @@ TRIALS = pa.schema(
         pa.field("slo_within_ns", pa.int64()),
         pa.field("slo_low", pa.float64()),  # highest rate that passed; null: none did
         pa.field("slo_high", pa.float64()),  # lowest rate that failed; null: none did
-        pa.field("findings", pa.string()),  # of probes, JSON: a list of name, state (passed, failed, none), said
+        pa.field(
+            "findings", pa.string()
+        ),  # of probes, JSON: a list of name, state (passed, failed, none, declined), said
     ]
 )
 
