@@ -331,7 +331,7 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
         return Found("not measured", "The probe does not ask this of it.", command=command)
     common["trials"] = tuple(trial for trial, _ in told)
     states = {one["state"] for _, found in told for one in found}
-    said = "; ".join(one["said"] for one in told[-1][1])
+    said = sentence("; ".join(one["said"] for one in told[-1][1]))
     whole = all(len(found) == len(asked.findings) for _, found in told)
     if len(states) > 1 or len(told) < len(rows) or not whole:
         return Found("unclear", f"Mixed results in {len(rows)} trials; the last: {said}", "unclear", **common)
@@ -347,6 +347,11 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
     holds = state == "passed"
     word, rest = verdict(published, holds, rule.shows)
     return Found(badge, f"{'' if holds else 'None: '}{text}{rest}", word, holds=holds, **common)
+
+
+def sentence(said: str) -> str:
+    """With a capital letter, unless it begins with a name such as that of a counter."""
+    return said[0].upper() + said[1:] if said.split(" ")[0].isalpha() else said
 
 
 def failed(scenario: str, tool: str, workers: int | None, settings: Mapping[str, Any], known: Known) -> Found | None:

@@ -99,7 +99,9 @@ def sentences(one: Answer) -> list[str]:
         judged = one.comparisons.get(workers, {})
         words: dict[str, list[str]] = {}
         for label, comparison in judged.items():
-            words.setdefault(comparison.word, []).append(label)
+            # How small a difference is belongs to its word; how many blocks are missing is the table's.
+            known = comparison.verdict if comparison.word in ("faster", "slower") else comparison.word
+            words.setdefault(known, []).append(label)
         words.pop("no verdict", None)
         if words:
             parts = [f"{verdict}: {', '.join(sorted(labels))}" for verdict, labels in sorted(words.items())]

@@ -233,7 +233,7 @@ def scatter(
         axes.annotate(case, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=8)
     logarithmic(axes, "x")
     axes.set_xmargin(0.15)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max((y for _, y in places), default=1.0))  # room for the highest point's name
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.grid()
