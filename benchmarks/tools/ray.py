@@ -209,6 +209,7 @@ def main() -> None:
 
     job = Serving.from_environment()
     settings, largest = job.settings, job.settings.get("max_batch", 1)
+    part = 1 / (job.replicas * len(job.models))
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -232,8 +233,8 @@ def main() -> None:
         ray_serve.start(http_options={"host": job.host, "port": job.port}, logging_config=logging)
         deployment = ray_serve.deployment(
             num_replicas=job.replicas,
-            # On a GPU the replicas share it; without asking for a part they would not see it.
-            ray_actor_options={"num_cpus": 0.2, "num_gpus": 1 / job.replicas if job.device == "cuda" else 0},
+            # On a GPU the replicas of all models share it; without asking for a part they would not see it.
+            ray_actor_options={"num_cpus": 0.2, "num_gpus": part if job.device == "cuda" else 0},
             # A replica takes five requests at a time by default; no batch could be larger.
             max_ongoing_requests=max(5, 2 * largest),
             logging_config=logging,
