@@ -308,10 +308,15 @@ def machine_parts(
             "Build time is that of this run: near zero where the environment stood already.",
         )
     )
+    # Tools that were given the same interpreter share a list.
+    together: dict[str, list[Mapping[str, Any]]] = {}
     for row in environments:
-        packages = [[cell or "-" for cell in package] for package in row["packages"] or []]
-        if packages:
-            parts.append(Details(f"Packages of {row['tool']}", [Table(["Package", "Version", "License"], packages)]))
+        if row["packages"]:
+            together.setdefault(row["digest"], []).append(row)
+    for rows in together.values():
+        packages = [[cell or "-" for cell in package] for package in rows[0]["packages"]]
+        names = ", ".join(dict.fromkeys(row["tool"] for row in rows))
+        parts.append(Details(f"Packages of {names}", [Table(["Package", "Version", "License"], packages)]))
     return parts
 
 
