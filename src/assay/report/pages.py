@@ -313,9 +313,9 @@ def machine_parts(
     for row in environments:
         if row["packages"]:
             together.setdefault(row["digest"], []).append(row)
-    for rows in together.values():
-        packages = [[cell or "-" for cell in package] for package in rows[0]["packages"]]
-        names = ", ".join(dict.fromkeys(row["tool"] for row in rows))
+    for alike in together.values():
+        packages = [[cell or "-" for cell in package] for package in alike[0]["packages"]]
+        names = ", ".join(dict.fromkeys(row["tool"] for row in alike))
         parts.append(Details(f"Packages of {names}", [Table(["Package", "Version", "License"], packages)]))
     return parts
 
