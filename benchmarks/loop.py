@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.contract import Prepare, RankLog, Training
 from benchmarks.inputs import Inputs
+from benchmarks.optimizer import settings
 from benchmarks.sharding import held_bytes
 
 # What can change a step's speed without showing in the code: recorded as the rank sees it.
@@ -244,11 +245,9 @@ def weights_digest(weights: dict[str, Any]) -> str:
 
 def applied(optimizer: Any, model: Any, step: Any) -> dict[str, Any]:
     """Read back what was in force, under the names of `Training.requested`."""
-    group = optimizer.param_groups[0]
-    settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "dampening", "nesterov")}
-    settings["precision"] = str(next(model.parameters()).dtype).removeprefix("torch.")
+    precision = str(next(model.parameters()).dtype).removeprefix("torch.")
     effective_config = getattr(step, "effective_config", dict)
-    return {**settings, **effective_config()}
+    return {**settings(optimizer), "precision": precision, **effective_config()}
 
 
 def facts(device: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.optimizer import anew, settings
+
 
 def stages(layers: Sequence[Any], count: int) -> list[list[Any]]:
     """The layers in `count` runs of equal length, the first ones longer by one where they do not divide."""
@@ -32,12 +34,7 @@ class Stages:
 
     def optimizer(self, optimizer: Any) -> Any:
         """SGD over the own stage, with the settings of the one that is given."""
-        import torch
-
-        group = optimizer.param_groups[0]
-        settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "dampening", "nesterov")}
-        own = [parameter for layer in self.own for parameter in layer.parameters()]
-        return torch.optim.SGD(own, **settings)
+        return anew(optimizer, [parameter for layer in self.own for parameter in layer.parameters()])
 
     def full_weights(self) -> dict[str, Any]:
         """Every parameter from the rank that has it; all ranks have to ask for it."""
@@ -82,6 +79,4 @@ class PipelinedStep:
         return loss
 
     def effective_config(self) -> dict[str, Any]:
-        group = self.sgd.param_groups[0]
-        settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "dampening", "nesterov")}
-        return {**settings, "micro_batches": self.schedule._n_microbatches}
+        return {**settings(self.sgd), "micro_batches": self.schedule._n_microbatches}

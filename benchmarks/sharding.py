@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.optimizer import anew, settings
+
 
 class ShardedStep:
     """A step of a model whose parameters are shards; its optimizer is made anew over them, with the same settings."""
@@ -16,11 +18,9 @@ class ShardedStep:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
-        group = optimizer.param_groups[0]
         device = next(model.parameters()).device.type
         fully_shard(model, mesh=init_device_mesh(device, (torch.distributed.get_world_size(),)))
-        settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "dampening", "nesterov")}
-        self.model, self.optimizer = model, torch.optim.SGD(model.parameters(), **settings)
+        self.model, self.optimizer = model, anew(optimizer, model.parameters())
 
     def __call__(self, inputs: Any, targets: Any) -> Any:
         self.optimizer.zero_grad(set_to_none=True)
@@ -30,11 +30,7 @@ class ShardedStep:
         return loss.detach()
 
     def effective_config(self) -> dict[str, Any]:
-        group = self.optimizer.param_groups[0]
-        return {
-            **{name: group[name] for name in ("lr", "momentum", "weight_decay", "dampening", "nesterov")},
-            "sharding": "full",
-        }
+        return {**settings(self.optimizer), "sharding": "full"}
 
     def full_weights(self) -> dict[str, Any]:
         """Every parameter whole; all ranks have to ask for it."""

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from benchmarks.contract import V1, Endpoint, Inference, RankLog, Serving, Training, Unsupported
+from benchmarks.optimizer import settings
 from benchmarks.pipelining import Stages, stages
 
 
@@ -116,9 +117,8 @@ class PipelineStep:
         return self.engine.train_batch(parts).detach()
 
     def effective_config(self) -> dict[str, Any]:
-        group = self.engine.optimizer.param_groups[0]
         return {
-            **{name: group[name] for name in ("lr", "momentum", "weight_decay", "dampening", "nesterov")},
+            **settings(self.engine.optimizer),
             "gradient_clipping": self.engine.gradient_clipping(),
             "micro_batches": self.engine.gradient_accumulation_steps(),
         }
