@@ -77,7 +77,6 @@ def package(job: Serving) -> None:
             [archiver, "--model-name", name, "--version", "1.0", "--handler", __file__, "--export-path", str(store)],
             check=True,
         )
-    first, second, third, fourth = job.ports
     model = {
         "minWorkers": job.replicas,
         "maxWorkers": job.replicas,
@@ -85,17 +84,24 @@ def package(job: Serving) -> None:
         "maxBatchDelay": job.settings.get("max_delay_ms", 100),  # milliseconds; 100 is TorchServe's default
     }
     Path(job.scratch, "config.properties").write_text(
-        f"inference_address=http://{job.host}:{first}\n"
-        f"management_address=http://{job.host}:{second}\n"
-        f"metrics_address=http://{job.host}:{third}\n"
-        f"metrics_mode={'prometheus' if job.second else 'log'}\n"  # log is the default
-        f"grpc_inference_address={job.host}\n"
-        f"grpc_inference_port={fourth}\n"
-        f"grpc_management_address={job.host}\n"
+        addresses(job) + f"metrics_mode={'prometheus' if job.second else 'log'}\n"  # log is the default
         f"default_workers_per_model={job.replicas}\n"
         f"models={json.dumps({name: {'1.0': {'marName': f'{name}.mar', **model}} for name in job.models})}\n"
     )
     Path(job.scratch, "log4j2.xml").write_text(QUIET)
+
+
+def addresses(job: Serving | Probing) -> str:
+    """Of its configuration: where it answers."""
+    first, second, third, fourth = job.ports
+    return (
+        f"inference_address=http://{job.host}:{first}\n"
+        f"management_address=http://{job.host}:{second}\n"
+        f"metrics_address=http://{job.host}:{third}\n"
+        f"grpc_inference_address={job.host}\n"
+        f"grpc_inference_port={fourth}\n"
+        f"grpc_management_address={job.host}\n"
+    )
 
 
 @contextlib.contextmanager
@@ -139,18 +145,10 @@ def pinned(job: Probing, folder: Path, version: str) -> str:
     ]
     archive += ["--handler", "pinned.py", "--requirements-file", "requirements.txt", "--export-path", str(store)]
     subprocess.run(archive, cwd=scratch, check=True)
-    first, second, third, fourth = job.ports
     (scratch / "pinned.properties").write_text(
-        f"inference_address=http://{job.host}:{first}\n"
-        f"management_address=http://{job.host}:{second}\n"
-        f"metrics_address=http://{job.host}:{third}\n"
-        f"grpc_inference_address={job.host}\n"
-        f"grpc_inference_port={fourth}\n"
-        f"grpc_management_address={job.host}\n"
-        "default_workers_per_model=1\n"
-        "install_py_dep_per_model=true\n"
+        addresses(job) + "default_workers_per_model=1\ninstall_py_dep_per_model=true\n"
     )
     command = [str(Path(sys.executable).with_name("torchserve")), "--start", "--foreground", "--ncs"]
     command += ["--disable-token-auth", "--model-store", "store", "--models", "pinned=pinned.mar"]
     with job.start([*command, "--ts-config", "pinned.properties"]) as server:
-        return wait(f"http://{job.host}:{first}/predictions/pinned", server)
+        return wait(f"http://{job.host}:{job.ports[0]}/predictions/pinned", server)
