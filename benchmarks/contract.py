@@ -60,11 +60,12 @@ class Step(Protocol):
     """One optimiser step: forward, backward, gradient exchange, update.
 
     `inputs` and `targets` are this rank's part of the global batch; the return value is the mean loss over
-    that part, as a detached tensor that stays on the device. A step whose tool configures itself in ways
-    the optimiser does not show may also define `effective_config()`, returning what was applied, under the
-    names of `Training.requested`. One that shards the model defines `full_weights()`, which gathers the parameters
-    by name; every rank calls it, after the window. One with `whole_batch = True` is given the whole batch in every
-    rank, and returns its loss in each.
+    that part, as a detached tensor that stays on the device. A step may also define
+
+    - `effective_config()`: what was applied, under the names of `Training.requested`, where the optimiser hides it;
+    - `full_weights()`: the parameters by name, gathered where the model is sharded, by every rank, after the window;
+    - `write_back()`: puts the parameters of a copy that it trains into the model, for evaluations and the end;
+    - `whole_batch = True`: it is given the whole batch in every rank, and returns its loss in each.
     """
 
     def __call__(self, inputs: Any, targets: Any) -> Any: ...
@@ -388,7 +389,10 @@ class Server(Protocol):
 
 
 class Workload(Protocol):
-    """A file of benchmarks/workloads. `build` gives a module that also has `predict(inputs)`."""
+    """A file of benchmarks/workloads. `build` gives a module that also has `predict(inputs)`.
+
+    One that TensorFlow may train, too, has `build_tensorflow(options)`: the loss, of the weights by name.
+    """
 
     QUALITY: str  # name of the quality metric, larger is better
 

@@ -84,6 +84,7 @@ def run(job: Training, rank: int, prepare: Prepare | None) -> RankLog:
     stamps["loaded"] = time.perf_counter_ns()
     step = (prepare or bare_step)(model, optimizer)
     stamps["prepared"] = time.perf_counter_ns()
+    write_back = getattr(step, "write_back", lambda: None)
     part = (0, 1) if getattr(step, "whole_batch", False) else (rank, job.workers)
 
     losses: list[Any] = []
@@ -94,6 +95,7 @@ def run(job: Training, rank: int, prepare: Prepare | None) -> RankLog:
         losses.append(step(rows.to(device), targets.to(device)))
 
     def evaluate() -> float:
+        write_back()
         with torch.no_grad():
             test_inputs, test_targets = inputs.test
             return float(workload.evaluate(model, test_inputs.to(device), test_targets.to(device)))
@@ -125,6 +127,7 @@ def run(job: Training, rank: int, prepare: Prepare | None) -> RankLog:
     announce(job, rank, "teardown")
 
     held = {"parameter_bytes": held_bytes(model), "model_bytes": model_bytes}
+    write_back()
     whole = getattr(step, "full_weights", model.state_dict)()
     final = {name: tensor.cpu() for name, tensor in whole.items()}
     stamps["left"] = time.perf_counter_ns()

@@ -60,12 +60,12 @@ def test_a_tools_file_keeps_the_contract(path: Path) -> None:
 
 
 TOOLS = {
-    "train": "dask deepspeed horovod ray single_process spark torch_ddp",
+    "train": "dask deepspeed horovod ray single_process spark tensorflow torch_ddp",
     "serve": "azureml bentoml deepspeed endpoint fastapi kserve litserve mlflow mlserver ray sagemaker "
     "tensorflow_serving torchserve triton",
     "infer": "dask deepspeed ray single_process spark",
     "probe": "airflow aws azure bentoml dask dvc flyte google kedro kserve kubeflow metaflow mlflow prefect ray spark "
-    "torchserve",
+    "tensorflow torchserve",
 }
 
 

@@ -36,5 +36,9 @@ def build(options: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
     return perceptron.build(weights, "classification")
 
 
+def build_tensorflow(options: Mapping[str, Any]) -> Any:
+    return perceptron.build_tensorflow("classification")
+
+
 def evaluate(model: Any, inputs: Any, targets: Any) -> float:
     return perceptron.accuracy(model, inputs, targets)

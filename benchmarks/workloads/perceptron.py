@@ -48,6 +48,22 @@ def build(weights: Mapping[str, Any], task: str) -> Any:
     return Perceptron()
 
 
+def build_tensorflow(task: str) -> Any:
+    """The same loss in TensorFlow: a function of the weights by name, inputs and targets."""
+    import tensorflow as tf
+
+    def loss(weights: Mapping[str, Any], inputs: Any, targets: Any) -> Any:
+        hidden, layers = inputs, sorted((name for name in weights if name.endswith("weight")), key=depth)
+        for name in layers:
+            hidden = tf.nn.relu(hidden) if name != layers[0] else hidden
+            hidden = tf.matmul(hidden, weights[name], transpose_b=True) + weights[name.replace("weight", "bias")]
+        if task == "regression":
+            return tf.reduce_mean(tf.square(hidden[:, 0] - targets))
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, hidden))
+
+    return loss
+
+
 def depth(name: str) -> int:
     """The position of a parameter's layer, so that the tenth does not sort before the second."""
     return int(name.split(".")[1])

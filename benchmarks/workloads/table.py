@@ -86,6 +86,10 @@ def build(options: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
     return perceptron.build(weights, options["task"])
 
 
+def build_tensorflow(options: Mapping[str, Any]) -> Any:
+    return perceptron.build_tensorflow(options["task"])
+
+
 def evaluate(model: Any, inputs: Any, targets: Any) -> float:
     """Accuracy, or for a regression the coefficient of determination."""
     if targets.is_floating_point():

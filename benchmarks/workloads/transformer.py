@@ -135,6 +135,44 @@ def build(options: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
     return Transformer()
 
 
+def build_tensorflow(options: Mapping[str, Any]) -> Any:
+    """The same loss in TensorFlow: a function of the weights by name, inputs and targets."""
+    import tensorflow as tf
+
+    width, heads, length = options["width"], options["heads"], options["sequence"]
+    # 0 where a token may look, at itself and before, and far below any score elsewhere.
+    mask = (tf.linalg.band_part(tf.ones((length, length)), -1, 0) - 1) * 1e9
+
+    def loss(weights: Mapping[str, Any], inputs: Any, targets: Any) -> Any:
+        def linear(name: str, hidden: Any) -> Any:
+            return tf.matmul(hidden, weights[f"{name}.weight"], transpose_b=True) + weights[f"{name}.bias"]
+
+        def norm(name: str, hidden: Any) -> Any:
+            mean, variance = tf.nn.moments(hidden, [-1], keepdims=True)
+            weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+            return tf.nn.batch_normalization(hidden, mean, variance, bias, weight, 1e-5)
+
+        def attend(block: str, hidden: Any) -> Any:
+            parts = tf.reshape(linear(f"{block}.attend", hidden), (-1, length, 3, heads, width // heads))
+            query, key, value = tf.unstack(tf.transpose(parts, (2, 0, 3, 1, 4)))
+            scores = tf.matmul(query, key, transpose_b=True) / (width // heads) ** 0.5 + mask
+            mixed = tf.transpose(tf.matmul(tf.nn.softmax(scores), value), (0, 2, 1, 3))
+            return linear(f"{block}.project", tf.reshape(mixed, (-1, width)))
+
+        hidden = tf.gather(weights["embed.weight"], inputs) + weights["position.weight"]
+        hidden = tf.reshape(hidden, (-1, width))
+        for index in range(options["depth"]):
+            block = f"blocks.{index}"
+            hidden += attend(block, norm(f"{block}.norm1", hidden))
+            expanded = tf.nn.gelu(linear(f"{block}.expand", norm(f"{block}.norm2", hidden)), approximate=False)
+            hidden += linear(f"{block}.contract", expanded)
+        logits = tf.matmul(norm("norm", hidden), weights["head.weight"], transpose_b=True)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.reshape(targets, [-1]), logits)
+        return tf.reduce_mean(losses)
+
+    return loss
+
+
 def evaluate(model: Any, inputs: Any, targets: Any) -> float:
     """Share of next tokens predicted; the corpus allows about one in SUCCESSORS."""
     return (model.logits(inputs).argmax(-1) == targets).float().mean().item()
