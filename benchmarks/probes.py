@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import math
 import random
 import re
 import traceback
@@ -18,9 +17,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks import interface, libraries, tuning, wheels
-from benchmarks.contract import Declined, Probing, Refused
-from benchmarks.finding import Finding
+from benchmarks import interface, libraries, teamwork, tuning, vault, versioning, wheels
+from benchmarks.contract import Declined, Probing, Refused, Unsupported
+from benchmarks.finding import Finding, close
 
 RUNS, STEPS, METRICS, PARAMETERS = 5, 100, 10, 20
 BYTES = 1_000_000  # of an artefact, a version of a model, or what one task hands to the next
@@ -154,7 +153,7 @@ def unlike(
     for name, expected in series.items():
         if len(values[name]) != len(expected):
             return f"{name}: {len(values[name])} of {len(expected)} steps"
-        if not all(math.isclose(a, b, abs_tol=TOLERANCE) for a, b in zip(values[name], expected, strict=True)):
+        if not close(values[name], expected, TOLERANCE):
             return f"{name}: other values"
     return "" if content == artefact else "the artefact differs"
 
@@ -281,6 +280,21 @@ def dependencies(one: Callable[[Path, str], str], job: Probing) -> Iterator[Find
     yield Finding("dependencies", "passed" if right else "failed", said)
 
 
+def imported(one: Callable[[Path, list[list[float]]], list[float]], job: Probing) -> Iterator[Finding]:
+    """A scikit-learn model that MLflow has saved answers as it did before, through the tool that took it over."""
+    import mlflow.sklearn
+    from sklearn.linear_model import LinearRegression
+
+    draw, folder = random.Random(job.seed + 9), Path(job.scratch, "saved")
+    rows = [[draw.random(), draw.random()] for _ in range(20)]
+    model = LinearRegression().fit(rows, [2 * first - second for first, second in rows])
+    mlflow.sklearn.save_model(model, str(folder), pip_requirements=[], serialization_format="cloudpickle")
+    expected, found = model.predict(rows).tolist(), one(folder, rows)
+    right = close(found, expected)
+    said = f"a model that MLflow saved gives {len(expected)} rows as before: {'equal' if right else 'not equal'}"
+    yield Finding("mlflow", "passed" if right else "failed", said)
+
+
 def operations(one: Mapping[str, tuple[str, bool]], job: Probing) -> Iterator[Finding]:
     """What a vendor's installed client offers: it shows that an operation exists, never how well it works.
 
@@ -307,13 +321,21 @@ CHECKS: dict[str, tuple[Callable[[Any, Probing], Iterator[Finding]], tuple[str, 
     "lineage": (lineage, ("lineage",)),
     "orchestrate": (orchestrate, ("flow", "retry")),
     "isolate": (isolate, ("isolate",)),
+    "versions": (versioning.check, ("versions",)),
+    "secret": (vault.check, ("secret",)),
     "resources": (parameters, ("resources",)),
     "dependencies": (dependencies, ("dependencies",)),
     "autolog": (autolog, ("autolog",)),
+    "mlflow": (imported, ("mlflow",)),
+    "code": (teamwork.code, ("code",)),
+    "shared": (teamwork.shared, ("shared",)),
+    "events": (teamwork.events, ("events",)),
+    "deploy": (teamwork.deployed, ("deploy",)),
     "ui": (interface.pages, ("ui",)),
     "access": (interface.gate, ("access",)),
     "operations": (operations, ()),
     "tune": (tuning.check, ("tune",)),
+    "early": (tuning.early, ("early",)),
     "fit": (libraries.check, tuple(f"fit-{name}" for name in libraries.ALONE)),
 }
 
@@ -332,8 +354,11 @@ def ask(name: str, subject: Any, job: Probing) -> Iterator[Finding]:
             yield found
     except Exception as error:
         traceback.print_exc()  # into the trial's log
-        why = COLOURS.sub("", f"{type(error).__name__}: {error}")[:LONGEST]
-        yield from (Finding(one, "failed", why) for one in names if one not in said and owed(one, subject))
+        refused = isinstance(error, Unsupported)  # what the tool itself said when it was asked for the next one
+        why = COLOURS.sub("", str(error) if refused else f"{type(error).__name__}: {error}")[:LONGEST]
+        for one in [name for name in names if name not in said and owed(name, subject)]:
+            yield Finding(one, "none" if refused else "failed", why)
+            refused, why = False, f"not asked after: {why}" if refused else why
 
 
 def owed(name: str, subject: Any) -> bool:

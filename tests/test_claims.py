@@ -113,6 +113,7 @@ def known(ray: float = 1.6, dask: float = 1.5, ray_outcome: str = "ok", blocks: 
     return Known(
         questions={"strong": question},
         answers={"strong": answer(question, "cpu")},
+        served={},
         installed=facts.installed(environments),
         tools=tool.find([ROOT / "benchmarks/tools"], ROOT),
         today=datetime.date(2026, 11, 20),

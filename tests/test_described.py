@@ -90,6 +90,11 @@ def test_a_page_counts_with_scripts_of_its_own(url: str, state: str, said: str) 
 
 
 @pytest.mark.parametrize("url", [{"pages": {"/docs": OWN}, "refused": 503}], indirect=True)
+def test_a_page_is_found_beside_others_that_fail(url: str) -> None:
+    assert described.page([f"{url}/predict"])[0] == "passed"
+
+
+@pytest.mark.parametrize("url", [{"pages": {}, "refused": 503}], indirect=True)
 def test_a_server_that_fails_has_not_said_that_it_has_no_page(url: str) -> None:
     with pytest.raises(OSError, match="503"):
         described.page([f"{url}/predict"])

@@ -20,6 +20,7 @@ Rows = dict[str, dict[str, object]]
 
 OUTCOMES = [
     ("single_process", "ok", ""),
+    ("copies", "ok", ""),
     ("clips", "invalid", "LOSS"),
     ("nan_loss", "invalid", "NAN"),
     ("misconfigured", "invalid", "CONFIG LOSS"),
@@ -50,13 +51,17 @@ def test_each_fault_becomes_its_outcome(rows: Rows, label: str, outcome: str, co
     assert (row["outcome"], row["codes"] or "") == (outcome, codes), f"{row['error']}\n{row['log_tail']}"
 
 
+def test_a_copy_that_is_written_back_ends_with_the_weights_of_the_plain_loop(rows: Rows) -> None:
+    assert rows["copies"]["weights"] == rows["single_process"]["weights"]
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="whether users may make namespaces differs")
 def test_every_trial_has_a_network_of_its_own(rows: Rows) -> None:
     assert {row["exposed"] for label, row in rows.items() if row["outcome"] == "ok"} == {""}
 
 
 def test_a_plan_of_n_trials_yields_n_rows(rows: Rows) -> None:
-    assert len(rows) == 16 + 2 + 4
+    assert len(rows) == 17 + 2 + 4
 
 
 def test_errors_name_what_happened(rows: Rows) -> None:

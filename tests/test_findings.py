@@ -11,12 +11,33 @@ from typing import Any
 import numpy
 import pytest
 
-from assay import client, findings
+from assay import browser, client, findings
 from assay.findings import Finding, Subject
 from assay.transport import transport
 
 REQUEST, RESPONSE = '{"instances": $rows}', "predictions"
 PAYLOADS = numpy.arange(12, dtype=numpy.float32).reshape(4, 1, 3)
+
+
+# The parts of a Swagger page that are used, with a form that sends what it holds.
+FORM = """
+const sent = async () => {
+  const body = document.querySelector("textarea").value;
+  const answer = await fetch("/model", { method: "POST", body });
+  const shown = await answer.text();
+  document.querySelector(".live-responses-table").innerHTML =
+    `<div class="response"><p class="response-col_status">${answer.status}</p>
+     <div class="response-col_description"><pre>${WRONG ? shown.replace(/[0-9]/g, "7") : shown}</pre></div></div>`;
+};
+setTimeout(() => {
+  document.body.innerHTML = `<div class="opblock opblock-post"><button class="opblock-summary-control">open</button>
+    <span class="opblock-summary-path" data-path="/model">/model</span><button class="try-out__btn">try</button>
+    <textarea class="body-param__text"></textarea><button class="execute">send</button>
+    <div class="live-responses-table"></div></div>`;
+  document.querySelector(".execute").onclick = sent;
+}, 200);
+"""
+PAGE = "<html><body></body><script>const WRONG = {wrong};</script><script src='{source}'></script></html>"
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -26,6 +47,7 @@ class Server(http.server.BaseHTTPRequestHandler):
     counted = 1
     page = True  # whether there are metrics
     generous = False  # answers under any name
+    form = ""  # the page at /docs
 
     def do_POST(self) -> None:
         rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
@@ -35,6 +57,9 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.reply(200 if known else 404, json.dumps({"predictions": [factor * sum(row) for row in rows]}))
 
     def do_GET(self) -> None:
+        if self.path in ("/docs", "/form.js"):
+            self.reply(200 if self.form else 404, FORM if self.path == "/form.js" else self.form)
+            return
         text = f'# HELP calls\nrequests_total{{route="x"}} {type(self).calls}\ngc_total {type(self).calls}\nup 1\n'
         self.reply(200 if self.page else 404, text)
 
@@ -130,3 +155,35 @@ def test_torchserve_carries_the_bodies_of_its_rest_route() -> None:
     assert json.loads(sent.input["data"]) == {"instances": [[0.0, 1.0, 2.0]]}
     answer = one.response(prediction=b'{"predictions": [3.0]}').SerializeToString()
     assert one.decode(answer).tolist() == [3.0]
+
+
+needs_chromium = pytest.mark.skipif(browser.program() is None, reason="no Chromium on PATH")
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("url", "state", "said"),
+    [
+        ({"page": False, "form": PAGE.format(wrong="false", source="/form.js")}, "passed", "shows the golden row"),
+        ({"page": False, "form": PAGE.format(wrong="true", source="/form.js")}, "failed", "status 200"),
+        ({"page": False, "form": PAGE.format(wrong="false", source="/nothing.js")}, "failed", "no form for /model"),
+        (
+            {"page": False, "form": PAGE.format(wrong="false", source="http://cdn.example/a.js")},
+            "failed",
+            "cdn.example",
+        ),
+        ({"page": False}, "none", "no page"),
+    ],
+    indirect=["url"],
+)
+def test_a_browser_sends_a_row_through_the_servers_own_form(url: str, state: str, said: str) -> None:
+    found = {one.name: one for one in find(url, api=[f"{url}/openapi.json"])}["score"]
+
+    assert found.state == state, found.said
+    assert said in found.said
+
+
+def test_without_a_browser_a_form_is_not_asked_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    assert "score" not in {one.name for one in find(url, api=[f"{url}/openapi.json"])}

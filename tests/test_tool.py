@@ -64,8 +64,8 @@ TOOLS = {
     "serve": "azureml bentoml deepspeed endpoint fastapi kserve litserve mlflow mlserver ray sagemaker "
     "tensorflow_serving torchserve triton",
     "infer": "dask deepspeed ray single_process spark",
-    "probe": "airflow aws azure bentoml dask dvc flyte google kedro kserve kubeflow metaflow mlflow prefect ray spark "
-    "tensorflow torchserve",
+    "probe": "airflow aws azure bentoml dask deepspeed dvc flyte google horovod kedro kserve kubeflow metaflow "
+    "ml_metadata mlflow prefect ray spark tensorflow torch_ddp torchserve",
 }
 
 

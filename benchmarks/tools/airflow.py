@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["apache-airflow==3.3.2", "apache-airflow-providers-cncf-kubernetes==10.25.0", "virtualenv==21.15.9"]
+# dependencies = [
+#     "apache-airflow==3.3.2", "apache-airflow-providers-cncf-kubernetes==10.25.0",
+#     "apache-airflow-providers-git==1.0.1", "virtualenv==21.15.9",
+# ]
 #
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
@@ -18,12 +21,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contract import Probing
-from benchmarks.interface import Pages, fetch
+from benchmarks.interface import Pages, fetch, wait
 from benchmarks.symbols import there
 
 PROVIDER = "apache-airflow-providers-cncf-kubernetes"
@@ -31,7 +35,7 @@ OPERATOR = "airflow.providers.cncf.kubernetes.operators.pod", "KubernetesPodOper
 
 DAGS = """\
 import datetime, hashlib, json, os, pathlib
-from airflow.sdk import dag, task
+from airflow.sdk import Connection, dag, task
 
 
 @dag(schedule=None, start_date=datetime.datetime(2026, 1, 1))
@@ -86,10 +90,58 @@ def isolated():
     gather(one)
 
 
+@dag(schedule=None)
+def secretive():
+    @task
+    def digest():
+        return hashlib.sha256(Connection.get("assay").password.encode()).hexdigest()
+
+    @task
+    def keep(found):
+        pathlib.Path(os.environ["ASSAY_FOUND"]).write_text(found)
+
+    keep(digest())
+
+
+@dag(schedule=None, params={"token": ""})
+def told():
+    @task
+    def digest(params):
+        return hashlib.sha256(params["token"].encode()).hexdigest()
+
+    @task
+    def keep(found):
+        pathlib.Path(os.environ["ASSAY_FOUND"]).write_text(found)
+
+    keep(digest())
+
+
 hand_on()
 try_again()
 isolated()
+secretive()
+told()
 """
+VERSIONED = """\
+from airflow.sdk import dag, task
+
+
+@dag(schedule=None)
+def versioned():
+    @task
+    def give():
+        return "{text}"
+
+    @task
+    def take(given):
+        return given
+
+    take(give())
+
+
+versioned()
+"""
+POLLS, POLL_S = 240, 0.5  # of one run by the scheduler
 
 
 class Local:
@@ -146,6 +198,79 @@ class Local:
         with job.start(command, self.variables) as server:
             yield Pages(root, (made,), told, server)
 
+    sources = ()
+
+    def secret(self, token: str) -> str:
+        found = self.folder / "secret.txt"
+        self.airflow("connections", "add", "assay", "--conn-type", "generic", "--conn-password", token)
+        self.airflow("dags", "test", "secretive", ASSAY_FOUND=str(found))
+        return found.read_text()
+
+    def plain(self, token: str) -> str:
+        found = self.folder / "plain.txt"
+        self.airflow("dags", "test", "told", "--conf", json.dumps({"token": token}), ASSAY_FOUND=str(found))
+        return found.read_text()
+
+    @contextlib.contextmanager
+    def versions(self, job: Probing) -> Iterator["Versioned"]:
+        """The scheduler over a bundle that git keeps: of a plain folder Airflow keeps the graph's versions alone."""
+        root, repository = f"http://{job.host}:{job.ports[0]}", self.folder / "repository"
+        kept = {"tracking_ref": "main", "repo_url": str(repository)}
+        bundles = [{"name": "kept", "classpath": "airflow.providers.git.bundles.git.GitDagBundle", "kwargs": kept}]
+        variables = {
+            **self.variables,
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{root}/execution/",
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+        }
+        command = [self.program, "api-server", "--host", job.host, "--port", str(job.ports[0]), "--workers", "1"]
+        subprocess.run(["git", "init", "--quiet", "--initial-branch", "main", str(repository)], check=True)
+        with job.start(command, variables) as server:
+            token = json.loads(wait(f"{root}/auth/token", server))["access_token"]
+            with job.start([self.program, "scheduler", "--skip-serve-logs"], variables):
+                reread = [self.program, "dags", "reserialize"]
+                yield Versioned(f"{root}/api/v2/dags/versioned", token, repository, reread, variables)
+
+
+class Versioned:
+    """A DAG whose runs the API server and the scheduler hold."""
+
+    def __init__(
+        self, url: str, token: str, repository: Path, reread: Sequence[str], variables: Mapping[str, str]
+    ) -> None:
+        self.url, self.token, self.repository = url, token, repository
+        self.reread, self.variables = reread, variables
+
+    def run(self, text: str) -> tuple[str, str]:
+        (self.repository / "versioned.py").write_text(VERSIONED.replace("{text}", text))
+        name = "-c", "user.name=assay", "-c", "user.email=assay@localhost"
+        subprocess.run(["git", "add", "."], cwd=self.repository, check=True)
+        subprocess.run(["git", *name, "commit", "--quiet", "--message", "code"], cwd=self.repository, check=True)
+        subprocess.run(self.reread, env=self.variables, check=True)
+        run = json.loads(self.ask("dagRuns", logical_date=None))["dag_run_id"]
+        return run, self.taken(run)
+
+    def again(self, run: str) -> str:
+        self.ask(f"dagRuns/{run}/clear", dry_run=False)  # on the version of that run, which is the default
+        return self.taken(run)
+
+    def ask(self, path: str, **body: Any) -> str:
+        return fetch(f"{self.url}/{path}", token=self.token, body=json.dumps(body).encode() if body else None)
+
+    def taken(self, run: str) -> str:
+        """What the run's last task returned, once the run has ended."""
+        state = ""
+        for _ in range(POLLS):
+            with contextlib.suppress(TimeoutError):  # a busy server may be late with an answer
+                state = json.loads(self.ask(f"dagRuns/{run}"))["state"]
+            if state in ("success", "failed"):
+                break
+            time.sleep(POLL_S)
+        if state != "success":
+            raise RuntimeError(f"the run's state is {state}")
+        found: str = json.loads(self.ask(f"dagRuns/{run}/taskInstances/take/xcomEntries/return_value"))["value"]
+        return found
+
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
@@ -155,6 +280,8 @@ def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
     yield {
         "orchestrate": local,
         "isolate": local.isolate,
+        "versions": lambda: local.versions(job),
+        "secret": local,
         "ui": lambda: local.pages(job),
         "operations": {"kubernetes": (f"{OPERATOR[1]} of {PROVIDER}", there(*OPERATOR))},
         "resources": ("BaseOperator", inspect.signature(BaseOperator.__init__).parameters),

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "bentoml==1.4.39", "torch==2.13.0", "numpy==2.4.6",
-#     "scikit-learn==1.9.1", "onnx==1.23.2", "onnxruntime==1.32.0",
+#     "scikit-learn==1.9.1", "onnx==1.23.2", "onnxruntime==1.32.0", "mlflow==3.17.2",
 # ]
 #
 # [tool.uv]
@@ -45,6 +45,21 @@ class Pinned:
         import {wheels.NAME}
 
         return {wheels.NAME}.version
+"""
+MODEL = "probed"  # in BentoML's store
+IMPORTED = f"""\
+import bentoml
+import numpy
+
+
+@bentoml.service
+class Imported:
+    def __init__(self) -> None:
+        self.model = bentoml.mlflow.load_model("{MODEL}:latest")
+
+    @bentoml.api
+    def predict(self, x: numpy.ndarray) -> numpy.ndarray:
+        return self.model.predict(x)
 """
 # Read when the service is declared, in the server's processes; the worker that starts them has no job yet.
 replicas, settings, both = 1, {}, False
@@ -110,7 +125,10 @@ def grpc_answer(job: Serving) -> Refused | None:
 
 @contextlib.contextmanager
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
-    yield {"dependencies": lambda folder, version: pinned(job, folder, version)}
+    yield {
+        "dependencies": lambda folder, version: pinned(job, folder, version),
+        "mlflow": lambda folder, rows: imported(job, folder, rows),
+    }
 
 
 def pinned(job: Probing, folder: Path, version: str) -> str:
@@ -130,6 +148,23 @@ def pinned(job: Probing, folder: Path, version: str) -> str:
         root = f"http://{job.host}:{job.ports[0]}"
         wait(f"{root}/docs.json", server)
         return fetch(f"{root}/version", body=b"{}").strip('"')
+
+
+def imported(job: Probing, folder: Path, rows: list[list[float]]) -> list[float]:
+    """What a service answers with a model that `bentoml.mlflow` has taken into BentoML's own store."""
+    project = Path(job.scratch, "imported")
+    project.mkdir()
+    (project / "service.py").write_text(IMPORTED)
+    take = f"import bentoml; bentoml.mlflow.import_model({MODEL!r}, {str(folder)!r})"
+    variables = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": f"{job.scratch}/store"}
+    variables |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    subprocess.run([sys.executable, "-c", take], env={**os.environ, **variables}, check=True)
+    command = [sys.executable, "-m", "bentoml", "serve", "service:Imported", "--working-dir", str(project)]
+    with job.start([*command, "--host", job.host, "--port", str(job.ports[1])], variables) as server:
+        root = f"http://{job.host}:{job.ports[1]}"
+        wait(f"{root}/docs.json", server)
+        found: list[float] = json.loads(fetch(f"{root}/predict", body=json.dumps({"x": rows}).encode()))
+    return found
 
 
 def rebuilt(place: Path, requirements: Path) -> Path:

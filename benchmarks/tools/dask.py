@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "dask[dataframe]==2026.8.0", "distributed==2026.8.0", "pandas==3.1.1", "pyarrow==26.0.1",
-#     "torch==2.13.0", "numpy==2.4.6", "scikit-learn==1.9.1", "xgboost-cpu==3.2.0",
+#     "dask-ml==2025.1.0", "torch==2.13.0", "numpy==2.4.6", "scikit-learn==1.9.1", "xgboost-cpu==3.2.0",
 # ]
 #
 # [tool.uv]
@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -146,7 +147,7 @@ def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
 
     with local_cluster(job.scratch, tuning.SLOTS) as cluster, Client(cluster) as client:
         fits = {"scikit-learn": fit_scikit_learn, "xgboost": lambda *data: fit_xgboost(client, *data)}
-        yield {"tune": Futures(job), "fit": fits}
+        yield {"tune": Futures(job), "early": hyperband, "fit": fits}
 
 
 class Futures:
@@ -161,6 +162,27 @@ class Futures:
         with local_cluster(self.job.scratch, slots) as cluster, Client(cluster) as client:
             losses = client.gather(client.map(tuning.objective, points, pure=False))
         return int(min(zip(losses, points, strict=True), key=lambda pair: pair[0])[1]["number"])
+
+
+def hyperband(rows: Any, labels: Any) -> tuple[float, int, Sequence[int]]:
+    """https://ml.dask.org/hyper-parameter-search.html, on the client of this process."""
+    import dask.array as da
+    from dask_ml.model_selection import HyperbandSearchCV
+    from sklearn.linear_model import SGDClassifier
+
+    asked = {"alpha": [10**power for power in range(-6, 1)], "l1_ratio": [0.0, 0.25, 0.5, 0.75, 1.0]}
+    model = SGDClassifier(penalty="elasticnet", random_state=0)
+    search = HyperbandSearchCV(model, asked, max_iter=9, random_state=0)
+    chunk = -(-len(rows) // 4)
+    try:
+        search.fit(da.from_array(rows, (chunk, -1)), da.from_array(labels, chunk), classes=list(range(10)))
+    except RuntimeError as fault:
+        if "asynchronous Client" not in str(fault):
+            raise
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("dask-ml", "dask"))
+        raise Unsupported(f"{fault} ({versions})") from fault
+    calls = [history[-1]["partial_fit_calls"] for history in search.model_history_.values()]
+    return search.best_score_, search.cv_results_["partial_fit_calls"][search.best_index_], calls
 
 
 def fit_scikit_learn(rows: Any, labels: Any, asked: Any, notes: str) -> Any:

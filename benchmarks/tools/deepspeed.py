@@ -22,12 +22,13 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from benchmarks.contract import V1, Endpoint, Inference, RankLog, Serving, Training, Unsupported
+from benchmarks.contract import V1, Endpoint, Inference, Probing, RankLog, Serving, Training, Unsupported
 from benchmarks.optimizer import settings
 from benchmarks.pipelining import Stages, stages
+from benchmarks.symbols import there
 
 
 def train(job: Training) -> Iterable[RankLog]:
@@ -187,3 +188,9 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@contextlib.contextmanager
+def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
+    said = "Autotuner of deepspeed.autotuning, which looks for the batch and the ZeRO stage of the largest throughput"
+    yield {"operations": {"autotuning": (said, there("deepspeed.autotuning", "Autotuner"))}}

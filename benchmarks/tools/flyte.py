@@ -79,6 +79,8 @@ def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
     yield {
         "orchestrate": Local(job.scratch),
         "isolate": Declined(said),
+        "versions": Declined("a version is registered with the cluster's Flyte Admin; a local run reads the source"),
+        "secret": Declined("the store is the cluster's; a local run reads a variable or a file that its user sets"),
         "operations": {"kubernetes": ("PodTemplate of flytekit", hasattr(flytekit, "PodTemplate"))},
         "resources": ("Resources", [field.name for field in dataclasses.fields(flytekit.Resources)]),
     }

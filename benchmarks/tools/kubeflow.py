@@ -91,6 +91,12 @@ def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
     yield {
         "orchestrate": Local(job.scratch),
         "isolate": Declined(said),
+        "versions": Declined(
+            "the cluster's API server keeps the versions of a pipeline; a local run has its source alone"
+        ),
+        "secret": Declined(
+            "secrets are Kubernetes', which kfp-kubernetes gives to a task's pod; a local run has no pod"
+        ),
         "operations": {
             "kubernetes": ("use_secret_as_env of kfp-kubernetes", there("kfp.kubernetes", "use_secret_as_env"))
         },

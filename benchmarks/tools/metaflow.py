@@ -70,6 +70,54 @@ if __name__ == "__main__":
     RetryFlow()
 """
 
+VERSIONED = """\
+import os, pathlib
+from metaflow import FlowSpec, step
+
+
+class VersionedFlow(FlowSpec):
+    @step
+    def start(self):
+        self.given = "{text}"
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pathlib.Path(os.environ["ASSAY_FOUND"]).write_text(self.given)
+
+
+if __name__ == "__main__":
+    VersionedFlow()
+"""
+
+
+class Versioned:
+    """Runs that keep their code with them: by itself Metaflow packages code for steps that run elsewhere alone."""
+
+    def __init__(self, scratch: str) -> None:
+        self.folder, self.pulled = Path(scratch, "versioned"), Path(scratch, "pulled")
+        self.folder.mkdir()
+        named = {"USERNAME": "assay", "METAFLOW_USER": "assay", "METAFLOW_FEAT_ALWAYS_UPLOAD_CODE_PACKAGE": "1"}
+        self.found, self.id = Path(scratch, "versioned.txt"), Path(scratch, "versioned.id")
+        self.variables = {**os.environ, **named, "ASSAY_FOUND": str(self.found)}
+
+    def run(self, text: str) -> tuple[str, str]:
+        (self.folder / "versioned.py").write_text(VERSIONED.replace("{text}", text))
+        taken = self.taken(self.folder)
+        return self.id.read_text(), taken
+
+    def again(self, run: str) -> str:
+        program = str(Path(sys.executable).with_name("metaflow"))
+        command = [program, "code", "pull", f"VersionedFlow/{run}", "--dir", str(self.pulled)]
+        subprocess.run(command, cwd=self.folder, env=self.variables, check=True)
+        return self.taken(self.pulled)
+
+    def taken(self, folder: Path) -> str:
+        self.found.unlink(missing_ok=True)
+        command = [sys.executable, "versioned.py", "--no-pylint", "run", "--run-id-file", str(self.id)]
+        subprocess.run(command, cwd=folder, env=self.variables, check=True)
+        return self.found.read_text()
+
 
 class Local:
     def __init__(self, scratch: str) -> None:
@@ -96,6 +144,8 @@ def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
 
     yield {
         "orchestrate": Local(job.scratch),
+        "versions": lambda: contextlib.nullcontext(Versioned(job.scratch)),
+        "secret": Declined("@secrets reads the stores of AWS, Google or Azure; its inline provider is for tests alone"),
         "isolate": Declined("@pypi and @conda make an environment a step, from indexes that a trial does not reach"),
         "operations": {"kubernetes": ("@kubernetes of metaflow", there(*KUBERNETES))},
         "resources": ("@resources", ResourcesDecorator.defaults),

@@ -17,14 +17,35 @@ import hashlib
 import inspect
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contract import Declined, Probing
-from benchmarks.interface import Pages, fetch
+from benchmarks.interface import Pages, fetch, wait
 from benchmarks.symbols import there
+
+VERSIONED = """\
+import os, pathlib
+from prefect import flow, task
+
+
+@task
+def give():
+    return "{text}"
+
+
+@task
+def take(given):
+    pathlib.Path(os.environ["ASSAY_FOUND"]).write_text(given)
+
+
+@flow
+def versioned():
+    take(give())
+"""
 
 
 class Local:
@@ -62,6 +83,86 @@ class Local:
 
         pipeline()
 
+    sources = ()
+
+    def secret(self, token: str) -> str:
+        from prefect import flow, task
+        from prefect.blocks.system import Secret
+
+        Secret(value=token).save("assay")
+
+        @task
+        def digest() -> str:
+            return hashlib.sha256(Secret.load("assay").get().encode()).hexdigest()
+
+        found: str = flow(lambda: digest(), name="secretive")()
+        return found
+
+    def plain(self, token: str) -> str:
+        from prefect import flow, task
+
+        @task
+        def digest(given: str) -> str:
+            return hashlib.sha256(given.encode()).hexdigest()
+
+        found: str = flow(lambda given: digest(given), name="told")(token)
+        return found
+
+
+class Versioned:
+    """A deployment whose code git keeps; each version of the code is deployed anew under the same name.
+
+    With a deployment a commit the code of then does run again: then its user keeps the versions, and not Prefect.
+    """
+
+    def __init__(self, api: str, scratch: str) -> None:
+        self.repository, self.found = Path(scratch, "repository"), Path(scratch, "versioned.txt")
+        self.variables = {**os.environ, "PREFECT_API_URL": api, "ASSAY_FOUND": str(self.found)}
+        subprocess.run(["git", "init", "--quiet", "--initial-branch", "main", str(self.repository)], check=True)
+        self.prefect("work-pool", "create", "here", "--type", "process")
+
+    def prefect(self, *arguments: str) -> None:
+        subprocess.run([sys.executable, "-m", "prefect", *arguments], env=self.variables, check=True)
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-c", "user.name=assay", "-c", "user.email=assay@localhost", *arguments]
+        done = subprocess.run(command, cwd=self.repository, check=True, stdout=subprocess.PIPE, text=True)
+        return done.stdout.strip()
+
+    def run(self, text: str) -> tuple[str, str]:
+        from prefect import flow
+        from prefect.deployments import run_deployment
+        from prefect.runner.storage import GitRepository
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        (self.repository / "versioned.py").write_text(VERSIONED.replace("{text}", text))
+        self.git("add", ".")
+        self.git("commit", "--quiet", "--message", "code")
+        source = GitRepository(f"file://{self.repository}", commit_sha=self.git("rev-parse", "HEAD"))
+        with temporary_settings({PREFECT_API_URL: self.variables["PREFECT_API_URL"]}):
+            one = flow.from_source(source, "versioned.py:versioned")
+            deployed = one.deploy("kept", "here", ignore_warnings=True, print_next_steps=False)
+            run = str(run_deployment(deployed, timeout=0).id)
+        return run, self.taken(run)
+
+    def again(self, run: str) -> str:
+        self.prefect("flow-run", "retry", run)
+        return self.taken(run)
+
+    def taken(self, run: str) -> str:
+        self.found.unlink(missing_ok=True)
+        self.prefect("flow-run", "execute", run)
+        return self.found.read_text()
+
+
+@contextlib.contextmanager
+def versions(job: Probing) -> Iterator[Versioned]:
+    root = f"http://{job.host}:{job.ports[0]}"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", job.host, "--port", str(job.ports[0])]
+    with job.start(command, {"PREFECT_HOME": f"{job.scratch}/kept"}) as server:
+        wait(f"{root}/api/health", server)
+        yield Versioned(f"{root}/api", job.scratch)
+
 
 @contextlib.contextmanager
 def pages(job: Probing) -> Iterator[Pages]:
@@ -87,10 +188,13 @@ def pages(job: Probing) -> Iterator[Pages]:
 def probe(job: Probing) -> Iterator[Mapping[str, Any]]:
     # Before Prefect is imported, which reads them once.
     os.environ |= {"PREFECT_HOME": f"{job.scratch}/prefect", "DO_NOT_TRACK": "1", "PREFECT_LOGGING_LEVEL": "WARNING"}
+    os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "90"
     import prefect
 
     yield {
         "orchestrate": Local(),
+        "secret": Local(),
+        "versions": lambda: versions(job),
         "isolate": Declined("tasks of a flow share its process; an environment belongs to a deployment"),
         "ui": lambda: pages(job),
         "operations": {

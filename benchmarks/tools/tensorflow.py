@@ -27,14 +27,15 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from benchmarks import libraries
 from benchmarks.contract import Probing, RankLog, Training, Unsupported
 from benchmarks.loop import load_workload
+
+POLL_S = 0.1
 
 
 def train(job: Training) -> Iterable[RankLog]:
@@ -52,18 +53,21 @@ def run_workers(count: int, variables: Mapping[str, str], *arguments: str) -> No
     Each worker's gRPC server listens on all addresses: TensorFlow has no setting for it.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
-    with contextlib.ExitStack() as stack:
-        workers = []
+    workers: list[subprocess.Popen[bytes]] = []
+    try:
         for index in range(count):
             place = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             own = {"TF_CONFIG": json.dumps(place), "TF_CPP_MIN_LOG_LEVEL": "1", **variables}
             command = [sys.executable, "-m", __name__, *arguments]
-            workers.append(stack.enter_context(subprocess.Popen(command, env={**os.environ, **own})))
+            workers.append(subprocess.Popen(command, env={**os.environ, **own}))
+        while (codes := [worker.poll() for worker in workers]) != [0] * count:
+            if wrong := next(filter(None, codes), None):
+                raise subprocess.CalledProcessError(wrong, [__name__, *arguments])
+            time.sleep(POLL_S)
+    finally:
         for worker in workers:
-            if worker.wait():
-                for other in workers:
-                    other.kill()  # it would wait for the one that failed
-                raise subprocess.CalledProcessError(worker.returncode, worker.args)
+            worker.kill()  # one whose peer has failed waits for it
+            worker.wait()
 
 
 def free_ports(count: int) -> list[int]:
@@ -130,6 +134,7 @@ def mirrored(threads: int) -> Any:
     """The strategy; it has to be there before any operation of TensorFlow."""
     import tensorflow as tf
 
+    # Threads between operations are left to TensorFlow: one waits in a collective while others work.
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     ring = tf.distribute.experimental.CommunicationImplementation.RING
     options = tf.distribute.experimental.CommunicationOptions(implementation=ring)
@@ -155,13 +160,11 @@ def fit_keras(scratch: str, rows: Any, labels: Any, asked: Any, notes: str) -> A
 
     Keras 2, as tf-keras: `fit` of Keras 3 refuses more than one worker ("PerReplica cannot convert to Tensor").
     """
-    import numpy
 
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        given = Path(folder, "given.npz")
-        numpy.savez(given, rows=rows, labels=labels, asked=asked)
-        run_workers(2, {"TF_USE_LEGACY_KERAS": "1"}, "fit", str(given), notes)
-        return numpy.load(Path(folder, "predicted.npy"))
+    def run(given: str) -> None:
+        run_workers(2, {"TF_USE_LEGACY_KERAS": "1"}, "fit", given, notes)
+
+    return libraries.elsewhere(scratch, rows, labels, asked, run)
 
 
 def fit_rank(given: str, notes: str) -> None:
@@ -173,7 +176,7 @@ def fit_rank(given: str, notes: str) -> None:
         network = libraries.Network(notes)
     predicted = network.fit(arrays["rows"], arrays["labels"]).predict(arrays["asked"])
     if strategy.cluster_resolver.task_id == 0:
-        numpy.save(Path(given).with_name("predicted.npy"), predicted)
+        libraries.leave(given, predicted)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def main() -> None:
         for name, model in job.models.items():
             triton.bind(
                 model_name=name,
-                infer_func=[function(model)] * job.replicas,
+                infer_func=[function(model) for _ in range(job.replicas)],
                 inputs=[Tensor(name="x", dtype=np.float32, shape=tuple(features))],
                 outputs=[Tensor(name="y", dtype=np.float32, shape=tuple(outputs))],
                 config=ModelConfig(max_batch_size=max(largest, rows), batcher=DynamicBatcher(delay)),

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks import inputs
 
-OPTIONS = {"milliseconds": 5.0, "width": 32}
+OPTIONS = {"milliseconds": 5.0, "width": 32, "waits": False}
 QUALITY = "score"
 ROWS = 1024
 
@@ -28,7 +28,11 @@ def make(folder: Path, options: Mapping[str, Any], seed: int) -> None:
 
 
 def build(options: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
-    """A module that computes for the given time, whatever the batch, and scales its inputs."""
+    """A module that takes the given time, whatever the batch, and scales its inputs.
+
+    It computes; or, where it `waits`, it does so for a device of its own, one call at a time, and takes no core.
+    """
+    import threading
     import time
 
     import torch
@@ -39,12 +43,17 @@ def build(options: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.scale = nn.Parameter(torch.ones(1))
+            self.device = threading.Lock()
 
         def predict(self, rows: torch.Tensor) -> torch.Tensor:
-            # Busy, as a model is: a sleeping one would leave its core to the server.
-            until = time.perf_counter_ns() + int(options["milliseconds"] * 1e6)
-            while time.perf_counter_ns() < until:
-                pass
+            if options["waits"]:
+                with self.device:
+                    time.sleep(options["milliseconds"] / 1000)
+            else:
+                # Busy, as a model is: a sleeping one would leave its core to the server.
+                until = time.perf_counter_ns() + int(options["milliseconds"] * 1e6)
+                while time.perf_counter_ns() < until:
+                    pass
             return rows * self.scale
 
         def forward(self, rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,8 @@ from assay.facts import Installed, spdx
 from assay.measured import Case, Question
 from assay.report.answer import Answer
 from assay.report.figures import interval_text
+from assay.report.serving.answer import gains
+from assay.served import Served
 from assay.statistics import Estimate
 from assay.tool import Tool
 
@@ -67,6 +69,7 @@ class Known:
 
     questions: Mapping[str, Question]
     answers: Mapping[str, Answer]  # of scenarios that train or infer, on CPU where they ran there
+    served: Mapping[str, Served]  # of scenarios that serve
     installed: Mapping[str, Mapping[str, Installed]]  # by distribution and tool, the newest last
     tools: Mapping[str, Tool]
     today: datetime.date
@@ -137,6 +140,8 @@ def judge(published: str, rule: Rule, column: Column, known: Known) -> Found:
         found = probed(published, rule, rule.probe.tool or column.tool, known)
     else:
         found = Found("not measured", "There is a rule for this row, and no scenario of assay's measures it yet.")
+    if rule.gain:
+        found = dataclasses.replace(found, added=f"{found.added} {gain(rule.gain, column.tool, known)}".strip())
     # A tool with a file that cannot be had here is no gap of ours.
     return absent(rule, column, known) if column.blocked and found.badge == "not measured" else found
 
@@ -228,6 +233,17 @@ def beside(asked: Speedup, tool: str, known: Known) -> str:
     answer = known.answers.get(asked.beside)
     ratio = answer.speedups.get(tool, {}).get(asked.workers) if answer else None
     return f"{answer.question.text['title']}: {interval_text(ratio)}." if answer and ratio else ""
+
+
+def gain(scenario: str, tool: str, known: Known) -> str:
+    """What a second replica adds at saturation."""
+    one = known.served.get(scenario)
+    return " ".join(
+        f"With {workers} replicas, set at its start, it answers {interval_text(ratio)} times as much as with one "
+        f"({scenario}, run {one.question.run['run']})."
+        for (label, _, workers), ratio in (gains(one) if one else {}).items()
+        if one and label == tool
+    )
 
 
 def proved(published: str, rule: Rule, tool: str, known: Known) -> Found:

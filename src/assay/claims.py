@@ -84,6 +84,7 @@ class Rule(Model):
     trials: list[Trials] | None = None  # all of them have to be right
     probe: Probe | None = None
     fact: Literal["license", "version", "stars"] | None = None
+    gain: str = ""  # a scenario with more replicas than one; what they add stands beside, and decides nothing
     shows: str | None = None  # what of the cell is shown: no verdict where the published words are others
     cells: dict[str, dict[str, Any]] = Field(default={}, exclude=True)
 

@@ -77,25 +77,47 @@ def page(urls: Sequence[str]) -> tuple[str, str]:
 
     Raises OSError where a path is neither answered nor said to be missing.
     """
-    missing, borrowed = [], ""
+    found, missing = pages(urls)
+    if not found:
+        return "none", missing
+    for url, sources in found.items():
+        if not any(sources):
+            return "passed", f"a page at {path_of(url)}, its {len(sources)} scripts the server's own"
+    url, sources = next(iter(found.items()))
+    return "none", f"{borrowed(url, sources)}, and does nothing without a network"
+
+
+def pages(urls: Sequence[str]) -> tuple[dict[str, list[str]], str]:
+    """Pages with scripts on the hosts of `urls`, with the hosts of the scripts; and where there is none.
+
+    Raises OSError where there is none and a path is neither answered nor said to be missing.
+    """
+    found: dict[str, list[str]] = {}
+    missing, broken = [], None
     for root in dict.fromkeys(urllib.parse.urlunsplit((*urllib.parse.urlsplit(url)[:2], "", "", "")) for url in urls):
         for path in PAGES:
             try:
                 text = fetch(root + path)
             except urllib.error.HTTPError as fault:
-                if fault.code not in NOT_THERE:
-                    raise
-                missing.append(f"{path} {fault.code}")
+                if fault.code in NOT_THERE:
+                    missing.append(f"{path} {fault.code}")
+                else:
+                    broken = broken or fault
                 continue
             sources = [urllib.parse.urlsplit(one).netloc for one in SOURCES.findall(text)]
             if "<html" in text.lower() and sources:
-                if not any(sources):
-                    return "passed", f"a page at {path}, its {len(sources)} scripts the server's own"
-                others = ", ".join(sorted(set(filter(None, sources))))
-                borrowed = borrowed or f"the page at {path} has scripts from {others}"
-    if borrowed:
-        return "none", f"{borrowed}, and does nothing without a network"
-    return "none", f"no page: {', '.join(dict.fromkeys(missing))}"
+                found[root + path] = sources
+    if broken and not found:
+        raise broken
+    return found, f"no page: {', '.join(dict.fromkeys(missing))}"
+
+
+def borrowed(url: str, sources: Sequence[str]) -> str:
+    return f"the page at {path_of(url)} has scripts from {', '.join(sorted(set(filter(None, sources))))}"
+
+
+def path_of(url: str) -> str:
+    return urllib.parse.urlsplit(url).path
 
 
 def fetch(url: str, method: str = "GET") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from assay import environment, machine, tool, tree
+from assay import browser, environment, machine, tool, tree
 from assay.selection import Layout
 
 LEAST_DISK = 15 * 2**30  # seven training environments hold 8 GiB, their downloads another 4
@@ -50,6 +50,13 @@ def check(place: Layout, tool_folders: Sequence[str]) -> int:
             "scenarios for cuda will be unsupported",
         ),
     ]
+    lines.append(
+        (
+            browser.program() is not None,
+            "a Chromium is on PATH",
+            "the forms on servers' own pages will not be tried; Debian: apt-get install chromium",
+        )
+    )
     links = environment.uv_environment(os.environ)
     for name in sorted(environment.PIP_TO_UV.values()):
         if name in links:

@@ -14,14 +14,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
 
-from assay import described
-from assay.transport import Transport
+from assay import browser, described
+from assay.transport import Rest, Transport
 
 CALLS = (10, 7)  # that a counter has to rise by, one after the other
 COUNTER = re.compile(r"(?i)(request|infer|predict).*(_total|_count|2xx)$|^Requests2XX")
@@ -37,7 +37,7 @@ Right = Callable[[numpy.ndarray, numpy.ndarray], bool]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    name: str  # metrics, second, grpc, page, or a topic of `described`
+    name: str  # metrics, second, grpc, page, score, or a topic of `described`
     state: str  # passed, failed, none or declined
     said: str
 
@@ -67,6 +67,8 @@ def find(subject: Subject) -> list[Finding]:
             continue
         if name == "api":
             found.append(Finding("page", *tried(described.page, [subject.url, *offer])))
+            if (chromium := browser.program()) and isinstance(subject.transport, Rest):
+                found.append(Finding("score", *tried(score, subject, offer, subject.transport, chromium)))
             found += [Finding(topic, *tried(described.topic, topic, offer)) for topic in described.TOPICS]
         else:
             found.append(Finding(name, *tried(asked[name], subject, offer)))
@@ -77,7 +79,7 @@ def tried(ask: Callable[..., tuple[str, str]], *arguments: Any) -> tuple[str, st
     """State and what is said; what breaks off has failed."""
     try:
         return ask(*arguments)
-    except (OSError, ValueError, http.client.HTTPException) as fault:
+    except (OSError, ValueError, http.client.HTTPException, browser.BrowserError) as fault:
         return "failed", f"{type(fault).__name__}: {fault}"
 
 
@@ -170,6 +172,37 @@ def grpc(subject: Subject, url: str) -> tuple[str, str]:
     if wrong:
         return "failed", f"{wrong} of {len(subject.golden)} predictions over gRPC are not those over REST"
     return "passed", f"{len(subject.golden)} predictions over gRPC are those over REST, within 1e-4"
+
+
+def score(subject: Subject, urls: Sequence[str], rest: Rest, chromium: str) -> tuple[str, str]:
+    """A form of the server's own page, filled in by a browser without a network, shows the golden prediction.
+
+    A page that takes its scripts from elsewhere may do so with a network: that is a failure here, and not a lack.
+    """
+    found, missing = described.pages([subject.url, *urls])
+    if not found:
+        return "none", missing
+    elsewhere = [described.borrowed(url, sources) for url, sources in found.items() if any(sources)]
+    own = [url for url, sources in found.items() if not any(sources)]
+    if not own:
+        return "failed", f"{elsewhere[0]}, which is out of reach here"
+    said = ""
+    with browser.opened(chromium) as page:
+        for url in own:
+            try:
+                status, shown = page.send(url, rest.path, rest.codec.encode(subject.payloads[0]).decode())
+            except browser.BrowserError as fault:
+                said = (
+                    said or f"the page at {described.path_of(url)} has no form for {rest.path} that was found: {fault}"
+                )
+                continue
+            if status == "200" and subject.right(rest.decode(shown.encode()), subject.golden[0]):
+                return (
+                    "passed",
+                    f"the form on its page at {described.path_of(url)}, sent by a browser, shows the golden row",
+                )
+            return "failed", f"the form on its page at {described.path_of(url)} shows status {status} and {shown[:100]}"
+    return "failed", said
 
 
 def goldens(path: Path) -> list[numpy.ndarray]:

@@ -80,17 +80,18 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
         for asked in (questions, grounds)
     )
     tools = tool.find([layout.root / "benchmarks/tools"], layout.root)
+    by_name = {name: one for (run, name), one in servers.items() if strongest[name] == run}
     known = backing.Known(
         questions={one.name: one for one in grounds},
         # CPU comes last, and stays: a table makes no difference between devices.
         answers={one.question.name: one for one in sorted(proofs, key=lambda one: one.device, reverse=True)},
+        served=by_name,
         installed=facts.installed(environments),
         tools=tools,
         today=newest_day([*questions, *grounds]),
     )
     scenarios = layout.root / "scenarios"
     tables = [backing.back(table, known) for table in claims.load_all(scenarios, tools)]
-    by_name = {name: one for (run, name), one in servers.items() if strongest[name] == run}
     rankings = {
         one.table.title: ranking.judge(moscow, one, lambda figure: values_of(figure, known.questions, by_name))
         for one in tables

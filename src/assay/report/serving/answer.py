@@ -90,6 +90,22 @@ def ready(case: Case) -> Estimate | None:
     return estimate([row["ready_ns"] / 1e9 for row in case.ok() if row["ready_ns"]])
 
 
+def gains(one: Served) -> dict[Key, Estimate]:
+    """By case with several replicas: what it answered at saturation over the same server with one, paired by block."""
+
+    def saturated(case: Case) -> dict[int, float]:
+        return {load.block: load.achieved for load in one.at(case, "offline")}
+
+    found = {}
+    for case in one.cases:
+        single = one.question.case(case.label, case.device, 1)
+        if single and case.workers > 1:
+            ratio = rules.geometric(rules.ratios(saturated(case), saturated(single)))
+            if ratio:
+                found[key(case)] = ratio
+    return found
+
+
 def sentences(one: Served) -> list[str]:
     """The answer in plain words, with values and n."""
     found = []
@@ -120,6 +136,14 @@ def sentences(one: Served) -> list[str]:
             f"From the call to the first right answer took {interval_text(low, 's')} with **{title(one, quick)}** and "
             f"{interval_text(high, 's')} with **{title(one, slow)}**."
         )
+    more = sorted(gains(one).items(), key=lambda pair: pair[1].value)
+    if more:
+        (fewest, least), (highest, most) = more[0], more[-1]
+        replicas = f"At saturation {highest[2]} replicas of **{highest[0]}**"
+        text = f"{replicas} answered {interval_text(most)} times as much as one"
+        if fewest != highest:
+            text += f", the most; {fewest[2]} of **{fewest[0]}** {interval_text(least)} times, the least"
+        found.append(f"{text}.")
     middle = middle_rate(one)
     if middle:
         costs = ranked(one, lambda case: estimate([load.cpu_per_1000 for load in one.at(case, "server", middle)]))

@@ -8,7 +8,7 @@ from assay import tails
 from assay.report.answer import why
 from assay.report.document import Table
 from assay.report.figures import amount, interval_text
-from assay.report.serving.answer import bracket, estimate, quantile_estimate, ready, title
+from assay.report.serving.answer import bracket, estimate, gains, quantile_estimate, ready, title
 from assay.report.serving.drawing import memory_parts
 from assay.served import Served, key
 from assay.statistics import Estimate
@@ -58,7 +58,7 @@ def load_table(one: Served) -> Table:
 
 def server_table(one: Served) -> Table:
     """One row a case: what does not depend on the rate."""
-    rows = []
+    rows, more = [], gains(one)
     for case in one.cases:
         memory = memory_parts(one, case)
         start = ready(case)
@@ -75,13 +75,20 @@ def server_table(one: Served) -> Table:
                 f"{sum(memory.values()):,.0f}" if memory else "-",
                 f"{single.value:.3g}" if single else "-",
                 amount(float(f"{offline.value:.4g}")) if offline else "-",
+                *([interval_text(more[key(case)]) if key(case) in more else "-"] if more else []),
                 bracket(case),
                 f"`{first['dialect']}`" if first else "-",
                 f"{loads[0].row['encode_us']:.0f} / {loads[0].row['decode_us']:.0f}" if loads else "-",
             ]
         )
     columns = ["Tool", "ok", "First right answer", "Idle (MiB)", "Loaded (MiB)", "SingleStream p90 (ms)"]
-    columns += ["Offline (1/s)", "Rate under the SLO (1/s)", "Dialect", "Codec, encode / decode (us)"]
+    columns += [
+        "Offline (1/s)",
+        *(["Over one replica"] if more else []),
+        "Rate under the SLO (1/s)",
+        "Dialect",
+        "Codec, encode / decode (us)",
+    ]
     return Table(columns, rows, "Memory is the server's alone. The codec's cost is the client's, measured apart.")
 
 
