@@ -1,7 +1,7 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = [
-#     "mlserver==1.7.1", "torch==2.13.0", "numpy==2.4.6",
+#     "mlserver==1.7.1", "uvloop==0.21.0", "torch==2.13.0", "numpy==2.4.6",
 #     "scikit-learn==1.9.1", "onnx==1.23.2", "onnxruntime==1.32.0",
 # ]
 #
@@ -14,7 +14,10 @@
 # devices = ["cpu"]
 # settings = ["framework", "protocol", "max_batch", "max_delay_ms"]
 # ///
-"""MLServer (Seldon): a custom runtime behind the Open Inference Protocol."""
+"""MLServer (Seldon): a custom runtime behind the Open Inference Protocol.
+
+Its pool of workers, which more replicas need, asks for an event loop in a way that uvloop refuses since 0.22.
+"""
 
 import contextlib
 import json
