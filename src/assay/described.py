@@ -93,22 +93,21 @@ def pages(urls: Sequence[str]) -> tuple[dict[str, list[str]], str]:
     Raises OSError where there is none and a path is neither answered nor said to be missing.
     """
     found: dict[str, list[str]] = {}
-    missing, broken = [], None
+    missing: list[str] = []
+    broken: list[str] = []
     for root in dict.fromkeys(urllib.parse.urlunsplit((*urllib.parse.urlsplit(url)[:2], "", "", "")) for url in urls):
         for path in PAGES:
             try:
                 text = fetch(root + path)
             except urllib.error.HTTPError as fault:
-                if fault.code in NOT_THERE:
-                    missing.append(f"{path} {fault.code}")
-                else:
-                    broken = broken or fault
+                (missing if fault.code in NOT_THERE else broken).append(f"{path} {fault.code}")
+                fault.close()
                 continue
             sources = [urllib.parse.urlsplit(one).netloc for one in SOURCES.findall(text)]
             if "<html" in text.lower() and sources:
                 found[root + path] = sources
     if broken and not found:
-        raise broken
+        raise OSError(f"what the server serves cannot be told: {', '.join(broken)}")
     return found, f"no page: {', '.join(dict.fromkeys(missing))}"
 
 

@@ -13,7 +13,7 @@ import psutil
 from assay import browser, environment, machine, tool, tree
 from assay.selection import Layout
 
-LEAST_DISK = 15 * 2**30  # seven training environments hold 8 GiB, their downloads another 4
+LEAST_DISK = 15 * 2**30  # all environments hold 11 GiB, hard links to what uv has downloaded
 LEAST_MEMORY = 6 * 2**30  # Ray and its two ranks held 3 GiB
 
 
