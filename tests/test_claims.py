@@ -116,6 +116,7 @@ def known(ray: float = 1.6, dask: float = 1.5, ray_outcome: str = "ok", blocks: 
         served={},
         installed=facts.installed(environments),
         tools=tool.find([ROOT / "benchmarks/tools"], ROOT),
+        releases={},
         today=datetime.date(2026, 11, 20),
     )
 

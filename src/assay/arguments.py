@@ -78,6 +78,8 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--capability", choices=CAPABILITIES, default=CAPABILITIES[0])
     new.add_argument("--folder", type=Path, help="default benchmarks/tools")
 
+    commands.add_parser("releases", help="ask the package index when the versions of stored runs were released")
+
     commands.add_parser("schema", help="print the JSON Schema of scenario files, for editors")
     return top
 

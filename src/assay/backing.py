@@ -72,6 +72,7 @@ class Known:
     served: Mapping[str, Served]  # of scenarios that serve
     installed: Mapping[str, Mapping[str, Installed]]  # by distribution and tool, the newest last
     tools: Mapping[str, Tool]
+    releases: Mapping[str, datetime.date]  # day by name==version
     today: datetime.date
 
 
@@ -410,7 +411,9 @@ def fact(published: str, rule: Rule, column: Column, known: Known) -> Found:
         f"metadata of {installed.name} {installed.version}, as installed for {installed.tool} in run {installed.run}"
     )
     if rule.fact == "version":
-        return Found("old", f"{installed.version} today (Python {installed.python}; {source}).", run=installed.run)
+        day = known.releases.get(f"{installed.name}=={installed.version}")
+        said = f"{installed.version} today{f', of {day}' if day else ''} (Python {installed.python}; {source})."
+        return Found("old", said, run=installed.run)
     claimed, stated = spdx(published), spdx(installed.license or "")
     if stated is None:
         named = f"says {installed.license!r}, which is no SPDX identifier" if installed.license else "names no licence"

@@ -294,6 +294,26 @@ def command_new(options: argparse.Namespace, argv: list[str]) -> int:
     return 0
 
 
+def command_releases(options: argparse.Namespace, argv: list[str]) -> int:
+    import datetime
+
+    from assay import releases
+    from assay.report.gathered import gather
+
+    place = layout()
+    gathered = gather([], place)
+    versions = {
+        f"{name}=={version}"
+        for row in gathered.environments
+        if row["tool"] in gathered.tools
+        for name, version, _ in row["packages"] or []
+        if name in gathered.tools[row["tool"]].pins
+    }
+    today = datetime.datetime.now(datetime.UTC).date()
+    releases.renew(place.root / "scenarios", versions, today, lambda text: print(text, flush=True))
+    return 0
+
+
 def command_schema(options: argparse.Namespace, argv: list[str]) -> int:
     import json
 
@@ -304,6 +324,7 @@ def command_schema(options: argparse.Namespace, argv: list[str]) -> int:
 
 
 COMMANDS = {
+    "releases": command_releases,
     "run": command_run,
     "report": command_report,
     "compare": command_compare,

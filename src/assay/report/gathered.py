@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay import backing, claims, cost, facts, measured, ranking, served, store, tool
+from assay import backing, claims, cost, facts, measured, ranking, releases, served, store, tool
 from assay.backing import Backed
 from assay.cost import Prices
 from assay.errors import UsageError
@@ -34,6 +34,7 @@ class Gathered:
     today: datetime.date  # of the newest run
     tables: list[Backed]  # by the strongest run of each scenario
     rankings: dict[str, Ranking]  # by the table's title
+    releases: Mapping[str, datetime.date]  # day by name==version
     going_on: bool  # read from a journal: the run has not ended
     faults: list[str]  # what in results was skipped
     prices: Prices | None
@@ -81,6 +82,7 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
     )
     tools = tool.find([layout.root / "benchmarks/tools"], layout.root)
     by_name = {name: one for (run, name), one in servers.items() if strongest[name] == run}
+    released = releases.load(layout.root / "scenarios")
     known = backing.Known(
         questions={one.name: one for one in grounds},
         # CPU comes last, and stays: a table makes no difference between devices.
@@ -88,6 +90,7 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
         served=by_name,
         installed=facts.installed(environments),
         tools=tools,
+        releases=released,
         today=newest_day([*questions, *grounds]),
     )
     scenarios = layout.root / "scenarios"
@@ -108,6 +111,7 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
         today=known.today,
         tables=tables,
         rankings=rankings,
+        releases=released,
         going_on=journal is not None,
         faults=archive.faults,
         prices=cost.load(layout.root / "prices.toml"),

@@ -102,7 +102,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
             Page(
                 f"tools/{name}.html",
                 found.tools[name].title,
-                tool_pages.tool_parts(found.tools[name], questions, found.environments, tables),
+                tool_pages.tool_parts(found.tools[name], questions, found.environments, tables, found.releases),
                 listed=False,
             )
             for name in sorted(tool_names)

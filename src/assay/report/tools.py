@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,13 +15,22 @@ from assay.report.pages import failure_groups
 from assay.tool import Tool
 
 
+def pinned(name: str, version: str, licence: str | None, releases: Mapping[str, datetime.date]) -> str:
+    day = releases.get(f"{name}=={version}")
+    return ", ".join([version, *([f"released {day}"] if day else []), licence or "no licence named"])
+
+
 def pages_of(questions: Sequence[Question], tools: Mapping[str, Tool]) -> list[str]:
     """Names of the tools that have trials and a file."""
     return sorted({case.tool for question in questions for case in question.cases} & tools.keys())
 
 
 def tool_parts(
-    tool: Tool, questions: Sequence[Question], environments: Sequence[Mapping[str, Any]], tables: Sequence[Backed]
+    tool: Tool,
+    questions: Sequence[Question],
+    environments: Sequence[Mapping[str, Any]],
+    tables: Sequence[Backed],
+    releases: Mapping[str, datetime.date],
 ) -> list[Part]:
     own = [row for row in environments if row["tool"] == tool.name]
     built = own[-1] if own else None
@@ -42,11 +52,7 @@ def tool_parts(
             ["Build of that run", f"{built['build_s']:.0f} s (near zero where it stood already)"],
             ["Environment", f"{built['outcome']} {built['error'] or ''}".strip()],
         ]
-        facts += [
-            [f"Pinned: {name}", f"{pins[name][0]}, {pins[name][1] or 'no licence named'}"]
-            for name in tool.pins
-            if name in pins
-        ]
+        facts += [[f"Pinned: {name}", pinned(name, *pins[name], releases)] for name in tool.pins if name in pins]
     parts: list[Part] = [Paragraph(tool.summary, "lead"), Table(["Fact", "Value"], facts)]
     rows = [
         [
