@@ -36,6 +36,14 @@ class Model(kserve.Model):
         self.ready = True
         return True
 
+    def __getstate__(self) -> dict[str, Any]:
+        """With several workers each is sent the model; what was loaded stays behind."""
+        return {name: value for name, value in self.__dict__.items() if name != "predictor"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self.load()
+
     def predict(self, payload: kserve.InferRequest, *_: Any, **__: Any) -> kserve.InferResponse:
         predictions = self.predictor(payload.inputs[0].as_numpy())
         output = kserve.InferOutput("y", list(predictions.shape), "FP32")
