@@ -358,6 +358,17 @@ def test_the_page_holds_the_table_and_the_front_counts_it(tmp_path: Path) -> Non
     assert json.dumps(pages.summary([one]))
 
 
+def test_the_time_line_has_what_became_of_systems_and_their_releases() -> None:
+    tables = claims.load_all(ROOT / "scenarios")
+    released = {"ray==2.60.0": datetime.date(2026, 10, 1), "elsewhere==1.0": datetime.date(2026, 10, 2)}
+    dated = pages.timeline(tables, released)
+
+    assert dated == sorted(dated, reverse=True)
+    assert [name for _, name, fact in dated if fact == "ray 2.60.0 released"] == ["Ray Serve", "Ray"]
+    assert ["2025-08-07", "TorchServe"] in [fact[:2] for fact in dated]
+    assert not any("elsewhere" in fact for _, _, fact in dated)
+
+
 def test_what_comes_from_files_and_logs_is_text() -> None:
     hostile = "<script>alert(1)</script> [x](javascript:alert(1)) [y](https://example.org) ```"
     parts = [Heading(hostile), Paragraph(hostile), Code(hostile), Table([hostile], [[hostile]], hostile)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from assay.backing import BADGES, Backed
 from assay.backing import Cell as Judged
@@ -38,7 +39,12 @@ def anchor(row: str, column: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{row} {column}".lower()).strip("-")
 
 
-def front_parts(tables: Sequence[Backed], records: Sequence[Page] = (), ranked: bool = False) -> list[Part]:
+def front_parts(
+    tables: Sequence[Backed],
+    records: Sequence[Page] = (),
+    ranked: bool = False,
+    releases: Mapping[str, datetime.date] = MappingProxyType({}),
+) -> list[Part]:
     """What the published tables come to: counts, contradictions, and how to check."""
     if not tables:
         return []
@@ -75,12 +81,32 @@ def front_parts(tables: Sequence[Backed], records: Sequence[Page] = (), ranked: 
                 parts.append(Details(f"{word.capitalize()}: {len(cells)} cells", [listed]))
             else:
                 parts += [Heading(word.capitalize(), 3), listed]
+    if dated := timeline([one.table for one in tables], releases):
+        table = Table(["Since", "System", "Fact"], dated, "Releases are those of what was installed in stored runs.")
+        parts.append(Details(f"Time-line: {len(dated)} dated facts", [table]))
     if records:
         links = ", ".join(f"[{page.title.removeprefix('Decision: ')}]({page.path})" for page in records)
         parts.append(Paragraph(f"Decision records, which people finish: {links}."))
     if ranked:
         parts.append(Paragraph("What must, should and could be is weighed in the [ranking](ranking.html)."))
     return parts
+
+
+def timeline(tables: Sequence[Published], releases: Mapping[str, datetime.date]) -> list[list[str]]:
+    """What became of each system, and its releases that were measured: date, system and fact, the newest first."""
+    owners: dict[str, list[str]] = {}
+    found = set()
+    for table in tables:
+        for name, column in table.columns.items():
+            if column.distribution:
+                owners.setdefault(column.distribution, []).append(name)
+        for name, status in table.status.items():
+            if status.since:
+                found.add((status.since, name, f"{status.state}: {status.evidence}"))
+    for pin, day in releases.items():
+        distribution, _, version = pin.partition("==")
+        found |= {(str(day), name, f"{distribution} {version} released") for name in owners.get(distribution, [])}
+    return [list(fact) for fact in sorted(found, reverse=True)]
 
 
 def sentence(table: Published, cell: Judged) -> str:

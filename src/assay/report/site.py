@@ -62,7 +62,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     tool_names = set(tool_pages.pages_of(questions, found.tools))
     records = decisions.pages(layout.root / "decisions")
     shown = {question.name for question in questions}
-    front = claimed.front_parts(tables, records, bool(found.rankings))
+    front = claimed.front_parts(tables, records, bool(found.rankings), found.releases)
     index = front + index_parts(answers, drawn, found.going_on)
     index += [part for one in found.offered for part in served_pages.index_parts(one, drawn[id(one)])]
     index += [part for one in questions if one.probes for part in probed.index_parts(one)]
