@@ -338,7 +338,7 @@ def find(folder: Path) -> dict[str, Path]:
     return paths
 
 
-NOT_SCENARIOS = {"evidence", "moscow", "prices", "status"}  # beside scenarios, for the tables
+NOT_SCENARIOS = {"evidence", "moscow", "prices", "releases", "status"}  # beside scenarios, for the tables
 
 
 def json_schema() -> dict[str, Any]:
