@@ -102,6 +102,7 @@ def test_calls_of_the_model_are_counted_by_their_rows(offered: Rows) -> None:
     assert isinstance(sizes, dict)
     assert list(sizes) == ["1"]  # this server joins no requests
     assert abs(sizes["1"] - offered["serves"]["completed"]) <= 3
+    assert offered["serves"]["answering_processes"] == 1
 
 
 def test_every_request_is_kept_with_its_stamps(trials: Rows, offered: Rows, checkout: Path) -> None:

@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -220,12 +221,13 @@ def main() -> None:
 
         async def __call__(self, request: Request) -> dict[str, Any]:
             rows = (await request.json())["instances"]
-            predictions = await self.predict_batch(rows) if largest > 1 else self.predictor(rows)
-            return {"predictions": predictions.tolist()}
+            # In a thread: a replica whose loop is blocked does not answer its router in time, which then holds back.
+            predict = self.predict_batch(rows) if largest > 1 else asyncio.to_thread(self.predictor, rows)
+            return {"predictions": (await predict).tolist()}
 
         @ray_serve.batch(max_batch_size=largest, batch_wait_timeout_s=settings.get("max_delay_ms", 0) / 1e3)
         async def predict_batch(self, requests: list[Any]) -> list[Any]:
-            return together(self.predictor, requests)
+            return await asyncio.to_thread(together, self.predictor, requests)
 
     ray.init(**local_node(job.scratch, 1 + job.replicas), _node_ip_address=job.host)
     try:

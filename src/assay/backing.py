@@ -18,7 +18,7 @@ from assay.facts import Installed, spdx
 from assay.measured import Case, Question
 from assay.report.answer import Answer
 from assay.report.figures import interval_text
-from assay.report.serving.answer import gains
+from assay.report.serving.answer import answering, gains
 from assay.served import Served
 from assay.statistics import Estimate
 from assay.tool import Tool
@@ -239,12 +239,20 @@ def beside(asked: Speedup, tool: str, known: Known) -> str:
 def gain(scenario: str, tool: str, known: Known) -> str:
     """What a second replica adds at saturation."""
     one = known.served.get(scenario)
-    return " ".join(
-        f"With {workers} replicas, set at its start, it answers {interval_text(ratio)} times as much as with one "
-        f"({scenario}, run {one.question.run['run']})."
-        for (label, _, workers), ratio in (gains(one) if one else {}).items()
-        if one and label == tool
-    )
+    if one is None:
+        return ""
+    found = []
+    for case, ratio in gains(one).items():
+        label, _, workers = case
+        if label == tool:
+            called = answering(one, case)
+            few = called is not None and called < workers
+            found.append(
+                f"With {workers} replicas, set at its start, it answers {interval_text(ratio)} times as much as with "
+                f"one{f', all connections of the load fell to {called} of them' if few else ''} "
+                f"({scenario}, run {one.question.run['run']})."
+            )
+    return " ".join(found)
 
 
 def proved(published: str, rule: Rule, tool: str, known: Known) -> Found:

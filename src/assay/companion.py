@@ -51,7 +51,7 @@ class Client:
         self.failure: tuple[str, str] | None = None  # code and message
         self.ended = False
         # By load and edge of its window: CPU seconds of the tree, calls of the model by their rows.
-        self.seen: dict[int, dict[str, tuple[float, numpy.ndarray]]] = {}
+        self.seen: dict[int, dict[str, tuple[float, dict[str, numpy.ndarray]]]] = {}
         self.edges: list[tuple[int, int, str]] = []  # moments to read that: ns, load, edge
         self.affinity: dict[str, list[int]] = {}
 
@@ -116,23 +116,28 @@ class Client:
         rows = []
         for row in self.rows:
             seen = self.seen.get(row["load"], {})
-            found: dict[str, Any] = {"server_cpu_s": None, "batch_sizes": None}
+            found: dict[str, Any] = {"server_cpu_s": None, "batch_sizes": None, "answering_processes": None}
             if len(seen) == 2:
                 (cpu_before, calls_before), (cpu_after, calls_after) = seen["opens"], seen["closes"]
-                made = calls_after - calls_before
-                sizes = {int(size): int(made[size]) for size in numpy.flatnonzero(made)}
-                found = {"server_cpu_s": cpu_after - cpu_before, "batch_sizes": json.dumps(sizes) if sizes else None}
+                made = [counts - calls_before.get(process, 0) for process, counts in calls_after.items()]
+                total = sum(made, start=numpy.zeros(BATCH_SIZES + 1, numpy.int64))
+                sizes = {int(size): int(total[size]) for size in numpy.flatnonzero(total)}
+                found |= {"server_cpu_s": cpu_after - cpu_before}
+                if sizes:
+                    busy = sum(bool(counts.any()) for counts in made)
+                    found |= {"batch_sizes": json.dumps(sizes), "answering_processes": busy}
             rows.append({"run": run, "trial": trial, **row, **found})
         return rows
 
 
-def calls(scratch: Path) -> numpy.ndarray:
-    """Calls of the model so far by their number of rows, of all the server's processes; see `benchmarks.model`."""
-    total = numpy.zeros(BATCH_SIZES + 1, numpy.int64)
+def calls(scratch: Path) -> dict[str, numpy.ndarray]:
+    """Each of the server's processes to its calls of the model so far, by their rows; see `benchmarks.model`."""
+    found = {}
     for path in scratch.glob("batches-*"):
         counts = numpy.fromfile(path, numpy.int64)
-        total[: len(counts)] += counts
-    return total
+        found[path.name] = numpy.zeros(BATCH_SIZES + 1, numpy.int64)
+        found[path.name][: len(counts)] = counts
+    return found
 
 
 def affinity(process: psutil.Process) -> list[int]:

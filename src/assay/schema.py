@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA = 7
+SCHEMA = 8
 SCHEMA_KEY = b"assay_schema"
 
 text = pa.dictionary(pa.int32(), pa.string())
@@ -179,6 +179,7 @@ LOADS = pa.schema(
         pa.field("generator_cpu_us", pa.float64()),  # a request
         pa.field("server_cpu_s", pa.float64()),  # whole tree, in the window
         pa.field("batch_sizes", pa.string()),  # JSON object: rows of a call of the model to calls, in the window
+        pa.field("answering_processes", pa.int16()),  # in which the model was called in the window
         pa.field("request_bytes", pa.int64()),  # mean of a request with its headers
         pa.field("encode_us", pa.float64()),  # CPU of the generator to make a body and to read one: the codec's own
         pa.field("decode_us", pa.float64()),

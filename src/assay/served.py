@@ -84,6 +84,7 @@ class Load:
     services: dict[float, float | None]
     cpu_per_1000: float | None
     batch_sizes: dict[int, int]  # rows of a call of the model to calls; empty where they were not counted
+    answering: int | None  # processes in which the model was called; None where that was not counted
     row: dict[str, Any]
 
     @property
@@ -170,6 +171,7 @@ def load_of(row: dict[str, Any]) -> Load:
         services=shown(row["services"]),
         cpu_per_1000=row["cpu_per_1000"],
         batch_sizes={int(size): count for size, count in json.loads(row.get("batch_sizes") or "{}").items()},
+        answering=row.get("answering_processes"),
         row=row,
     )
 

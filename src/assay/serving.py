@@ -166,7 +166,8 @@ def execute(
     if not isolated:
         # The server is somebody else's: what was seen here is the waiting worker's share alone (M58).
         row |= UNKNOWN_RESOURCES
-        rows = [{**load_row, "server_cpu_s": None, "batch_sizes": None} for load_row in rows]
+        unknown = dict.fromkeys(("server_cpu_s", "batch_sizes", "answering_processes"))
+        rows = [{**load_row, **unknown} for load_row in rows]
     for leftover in requests.parent.glob(f"{requests.stem}.partial-requests"):
         leftover.unlink()
     return row, rows

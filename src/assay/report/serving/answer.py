@@ -106,6 +106,15 @@ def gains(one: Served) -> dict[Key, Estimate]:
     return found
 
 
+def answering(one: Served, asked: Key) -> int | None:
+    """In how many processes the model was called at saturation, at most; None where that was not counted.
+
+    Fewer than replicas where a server spreads connections, and those that stay open fell to some alone.
+    """
+    loads = [load for case in one.cases if key(case) == asked for load in one.at(case, "offline")]
+    return max((load.answering for load in loads if load.answering is not None), default=None)
+
+
 def sentences(one: Served) -> list[str]:
     """The answer in plain words, with values and n."""
     found = []
@@ -143,6 +152,9 @@ def sentences(one: Served) -> list[str]:
         text = f"{replicas} answered {interval_text(most)} times as much as one"
         if fewest != highest:
             text += f", the most; {fewest[2]} of **{fewest[0]}** {interval_text(least)} times, the least"
+            called = answering(one, fewest)
+            if called is not None and called < fewest[2]:
+                text += f": all connections of the load fell to {called} of them"
         found.append(f"{text}.")
     middle = middle_rate(one)
     if middle:

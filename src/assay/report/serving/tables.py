@@ -8,7 +8,7 @@ from assay import tails
 from assay.report.answer import why
 from assay.report.document import Table
 from assay.report.figures import amount, interval_text
-from assay.report.serving.answer import bracket, estimate, gains, quantile_estimate, ready, title
+from assay.report.serving.answer import answering, bracket, estimate, gains, quantile_estimate, ready, title
 from assay.report.serving.drawing import memory_parts
 from assay.served import Served, key
 from assay.statistics import Estimate
@@ -76,6 +76,7 @@ def server_table(one: Served) -> Table:
                 f"{single.value:.3g}" if single else "-",
                 amount(float(f"{offline.value:.4g}")) if offline else "-",
                 *([interval_text(more[key(case)]) if key(case) in more else "-"] if more else []),
+                *([str(answering(one, key(case)) or "-")] if more else []),
                 bracket(case),
                 f"`{first['dialect']}`" if first else "-",
                 f"{loads[0].row['encode_us']:.0f} / {loads[0].row['decode_us']:.0f}" if loads else "-",
@@ -84,7 +85,7 @@ def server_table(one: Served) -> Table:
     columns = ["Tool", "ok", "First right answer", "Idle (MiB)", "Loaded (MiB)", "SingleStream p90 (ms)"]
     columns += [
         "Offline (1/s)",
-        *(["Over one replica"] if more else []),
+        *(["Over one replica", "Replicas that answered"] if more else []),
         "Rate under the SLO (1/s)",
         "Dialect",
         "Codec, encode / decode (us)",
