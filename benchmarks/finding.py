@@ -14,6 +14,7 @@ class Finding:
     name: str
     state: str
     said: str
+    value: float | None = None  # what was measured, where something was
 
 
 def close(found: Sequence[float], expected: Sequence[float], within: float = 1e-4) -> bool:

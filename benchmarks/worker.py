@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks import contract, inputs, isolation, loop, probes
 
-PROTOCOL = 3
+PROTOCOL = 4
 BATCH = 10_000  # samples a record: lines stay short enough to parse without a stall
 TRACEBACK_LINES = 30
 TICK_S = 0.2  # how late the end of a server may be noticed
@@ -185,7 +185,13 @@ class ServerEnded(Exception):
 
 
 def probe(request: dict[str, Any], wire: Wire) -> None:
-    """Run a trial: ask a tool everything that it has a subject for."""
+    """Run a trial: ask a tool about the subjects that the scenario names, or about all that it has.
+
+    Raises ValueError where the scenario names one that there is not.
+    """
+    named = request["subjects"]
+    if unknown := set(named) - probes.CHECKS.keys():
+        raise ValueError(f"there is no subject {', '.join(sorted(unknown))}; there are {', '.join(probes.CHECKS)}")
     fields = request["job"]
     ports = isolation.free_ports(fields["host"], len(fields["ports"])) if request["exposed"] else fields["ports"]
     job = contract.Probing(**{**fields, "ports": tuple(ports)})
@@ -193,8 +199,8 @@ def probe(request: dict[str, Any], wire: Wire) -> None:
     wire.phase("launch")
     with tool.probe(job) as subjects:
         wire.phase("measure")
-        for name, subject in subjects.items():
-            for found in probes.ask(name, subject, job):
+        for name in [name for name in subjects if name in named or not named]:
+            for found in probes.ask(name, subjects[name], job):
                 wire.send("finding", **dataclasses.asdict(found))
         wire.phase("teardown")
 

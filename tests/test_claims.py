@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +209,7 @@ def test_workers_that_share_a_core_contradict_nothing(tmp_path: Path) -> None:
     assert words(claims.load(folder(tmp_path), {}), told)["Scalable training", "Ray"] == "unclear"
 
 
-def probing(states: list[str]) -> Known:
+def probing(states: list[str], values: Sequence[float | None] = ()) -> Known:
     rows = [
         {
             "outcome": "ok",
@@ -215,9 +217,9 @@ def probing(states: list[str]) -> Known:
             "trial": block,
             "settings": "{}",
             "codes": None,
-            "findings": json.dumps([{"name": "flow", "state": state, "said": "1 MB"}] if state else []),
+            "findings": json.dumps([{"name": "flow", "state": state, "said": "1 MB", "value": value}] if state else []),
         }
-        for block, state in enumerate(states)
+        for block, (state, value) in enumerate(itertools.zip_longest(states, values))
     ]
     question = Question("asked", {"capability": "probe"}, {"run": RUN}, [Case("ray", "ray", "cpu", 1, False, rows)], 0)
     return dataclasses.replace(known(), questions={"asked": question}, answers={})
@@ -272,6 +274,26 @@ def test_a_gpu_is_proved_by_ranks_that_report_it_and_by_memory_that_holds_the_mo
 def test_what_probes_found(published: str, states: list[str], word: str) -> None:
     rule = claims.Rule(kind="live", how="a flow", rule="equal", probe=claims.Probe(scenario="asked", finding="flow"))
     found = backing.judge(published, rule, claims.Column(tool="ray"), probing(states))
+
+    assert found.word == word
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ([1.6, 1.7] * 4, "confirmed"),
+        ([1.0, 1.05] * 4, "contradicted"),
+        ([1.2, 1.5] * 4, "unclear"),  # the interval lies across a bound
+        ([1.6, 1.7] * 3, "unclear"),  # fewer than seven
+        ([None] * 8, "live"),  # the machine had too few cores for a ratio
+    ],
+)
+def test_what_a_probe_measured_is_judged_by_its_interval(values: list[float | None], word: str) -> None:
+    bounds = claims.Bounds(confirmed=1.3, contradicted=1.1)
+    probe = claims.Probe(scenario="asked", finding="flow", bounds=bounds)
+    rule = claims.Rule(kind="measured", how="a search", rule="faster", probe=probe, shows="Yes (via Tune)")
+    asked = probing(["passed"] * len(values), values)
+    found = backing.judge("Yes (via Tune)" if values[0] else "", rule, claims.Column(tool="ray"), asked)
 
     assert found.word == word
 

@@ -202,6 +202,19 @@ def test_a_trial_keeps_what_was_found_and_one_subjects_fault_leaves_the_others(a
     assert "nothing is written down" in (checkout / "reports/asked/scenarios/asked.html").read_text()
 
 
+def test_a_scenario_names_what_is_asked(assay: Assay, checkout: Path) -> None:
+    text = (TOOLS.parent / "scenarios/asked.toml").read_text()
+    for name, subject in (("named", "version"), ("unknown", "virsion")):
+        (checkout / name).mkdir()
+        (checkout / name / f"{name}.toml").write_text(text.replace("[matrix]", f'subjects = ["{subject}"]\n[matrix]'))
+        assay("run", name, "--profile", "smoke", "--scenarios", name, "--tools", str(TOOLS), "--no-report")
+    rows = {row["scenario"]: row for row in pq.read_table(checkout / "results/trials").to_pylist()}
+
+    assert [one["name"] for one in json.loads(rows["named"]["findings"])] == ["version"]
+    assert rows["unknown"]["outcome"] != "ok"
+    assert "there is no subject virsion; there are track, register" in rows["unknown"]["error"]
+
+
 def seen(folder: Path, version: str) -> tuple[str, str]:
     """Version and place of the wheel when it is imported from itself."""
     wheel = folder / f"{wheels.NAME}-{version}-py3-none-any.whl"

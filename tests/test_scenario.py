@@ -80,6 +80,7 @@ def test_all_faults_are_listed_at_once_with_line_and_key(tmp_path: Path) -> None
         ("workers = [1, 2]", "workers = [0]", "greater than 0"),
         ('title = "A"', "", "Field required"),
         ('title = "A"', 'title = "A"\nname = "x"', "taken from the file"),
+        ("[matrix]", 'subjects = ["tune"]\n[matrix]', "subjects: belongs to capability probe"),
         ("[matrix]", "quality = { target = 0.9, steps = 5, every = 10 }\n[matrix]", "never be evaluated"),
     ],
 )

@@ -13,14 +13,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from assay.claims import FRESH_DAYS, Column, Rule, Speedup, Table, Trials, Verdict, claims, qualified
+from assay.claims import FRESH_DAYS, Bounds, Column, Rule, Speedup, Table, Trials, Verdict, claims, qualified
 from assay.facts import Installed, spdx
 from assay.measured import Case, Question
 from assay.report.answer import Answer
 from assay.report.figures import interval_text
 from assay.report.serving.answer import answering, gains
 from assay.served import Served
-from assay.statistics import Estimate
+from assay.statistics import Estimate, geometric
 from assay.tool import Tool
 
 LEAST_SPEEDUPS = 7  # blocks, for a verdict on a speed-up
@@ -199,17 +199,25 @@ def speedup(published: str, rule: Rule, tool: str, known: Known) -> Found:
     }
     text = (
         f"{question.text['title']}: speed-up at {asked.workers} workers over {question.baseline}: "
-        f"{interval_text(ratio)}; confirmed above {asked.confirmed:g}, contradicted below {asked.contradicted:g}."
+        f"{interval_text(ratio)}"
     )
-    if reason := doubt(asked, answer, ratio, rows):
+    return bounded(published, rule, asked, ratio, text, doubt(asked, answer, ratio, rows), common)
+
+
+def bounded(
+    published: str, rule: Rule, bounds: Bounds, ratio: Estimate, text: str, reason: str, common: Mapping[str, Any]
+) -> Found:
+    """By where the interval of a ratio lies; with a reason, it is not judged."""
+    text += f"; confirmed above {bounds.confirmed:g}, contradicted below {bounds.contradicted:g}."
+    if ratio.n < LEAST_SPEEDUPS or ratio.low is None or ratio.high is None:
+        reason = f"A verdict takes {LEAST_SPEEDUPS} blocks."
+    elif not reason and ratio.low <= bounds.confirmed and ratio.high >= bounds.contradicted:
+        reason = "The interval lies across."
+    if reason:
         return Found("unclear", f"{text} {reason}", "unclear", **common)
-    assert ratio.low is not None
-    assert ratio.high is not None
-    if ratio.low > asked.confirmed or ratio.high < asked.contradicted:
-        holds = ratio.low > asked.confirmed
-        word, rest = verdict(published, holds, rule.shows)
-        return Found("measured", f"{text}{rest}", word, holds=holds, **common)
-    return Found("unclear", f"{text} The interval lies across.", "unclear", **common)
+    holds = ratio.low is not None and ratio.low > bounds.confirmed
+    word, rest = verdict(published, holds, rule.shows)
+    return Found("measured", f"{text}{rest}", word, holds=holds, **common)
 
 
 def doubt(asked: Speedup, answer: Answer, ratio: Estimate, rows: Sequence[Case]) -> str:
@@ -218,8 +226,6 @@ def doubt(asked: Speedup, answer: Answer, ratio: Estimate, rows: Sequence[Case])
     cores = min(machine.get("cores") or len(machine["cpuset"]), len(machine["cpuset"]))
     control, floor = answer.floors.get(asked.workers, (None, None))
     baseline = answer.question.case(answer.question.baseline or "", answer.device, 1)
-    if ratio.n < LEAST_SPEEDUPS or ratio.low is None:
-        return f"A verdict takes {LEAST_SPEEDUPS} blocks."
     if asked.workers > cores:
         return f"The machine has {cores} cores: {asked.workers} workers share them."
     if control and control.low is not None and floor is None:
@@ -368,6 +374,11 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
         return Found("judgement", f"Said of its documentation, not tried: {said}.", **common)
     if state == "failed":
         return Found("failed", text, **common)
+    values = [one["value"] for _, found in told for one in found if one.get("value") is not None]
+    if asked.bounds and (ratio := geometric(values)):
+        return bounded(
+            published, rule, asked.bounds, ratio, f"{said}; of all trials {interval_text(ratio)}", "", common
+        )
     # `none`: the tool itself has no such thing, which is a finding and no error.
     holds = state == "passed"
     word, rest = verdict(published, holds, rule.shows)

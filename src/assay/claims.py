@@ -42,13 +42,18 @@ class Column(Model):
     added: bool = False  # the published table lacks it
 
 
-class Speedup(Model):
-    """Of a scenario: the whole interval above `confirmed`, or below `contradicted`."""
+class Bounds(Model):
+    """Of a ratio: the whole interval above `confirmed`, or below `contradicted`."""
+
+    confirmed: float
+    contradicted: float
+
+
+class Speedup(Bounds):
+    """Of a scenario's workers over the best plain single process."""
 
     scenario: str
     workers: int
-    confirmed: float
-    contradicted: float
     beside: str = ""  # a scenario of another size, whose figure stands beside it
 
 
@@ -68,6 +73,7 @@ class Probe(Model):
     scenario: str
     finding: str | list[str]  # all of them have to pass
     tool: str | None = None  # that is asked, where a cell names another than its column's
+    bounds: Bounds | None = None  # of the value that the finding measured
 
     @property
     def findings(self) -> list[str]:

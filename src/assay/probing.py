@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from assay.trial import Attempt, base_row, ending_fields, keep_log, limits, scra
 
 def execute(one: Attempt) -> dict[str, Any]:
     """Run a trial that can run; returns its row, whose `findings` are what was found."""
-    found: list[dict[str, str]] = []
+    found: list[dict[str, Any]] = []
     exposed: list[str] = []
 
     def sink(record: wire.Record) -> None:
@@ -21,7 +22,7 @@ def execute(one: Attempt) -> dict[str, Any]:
         if isinstance(record, wire.Network):
             exposed.append(record.exposed)
         if isinstance(record, wire.Finding):
-            found.append({"name": record.name, "state": record.state, "said": record.said})
+            found.append(dataclasses.asdict(record))
 
     with scratch_folder() as scratch:
         ending = runner.run(
@@ -36,6 +37,7 @@ def execute(one: Attempt) -> dict[str, Any]:
                         "ports": PORTS,
                         "settings": one.trial.case.settings,
                     },
+                    "subjects": one.scenario.subjects,
                 },
             ),
             limits(one.scenario),

@@ -175,6 +175,7 @@ class Scenario(Model):
     quality: Quality | None = None
     load: Load | None = None
     infer: Infer | None = None
+    subjects: list[str] = []  # of `benchmarks.probes` that tools are asked about; all of them where none is named
     matrix: Matrix
     measure: Measure = Measure()
     check: Check = Check()
@@ -265,8 +266,8 @@ def cross_faults(scenario: Scenario) -> list[tuple[str, str]]:
     return faults + common_faults(scenario)
 
 
-SECTIONS = {"train": ("optimizer",), "serve": ("load",), "infer": ("infer",)}
-OPTIONAL = {"train": ("batch", "batch_per_worker", "quality")}
+SECTIONS = {"train": ("optimizer",), "serve": ("load",), "infer": ("infer",), "probe": ()}
+OPTIONAL = {"train": ("batch", "batch_per_worker", "quality"), "probe": ("subjects",)}
 
 
 def common_faults(scenario: Scenario) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import enum
 import json
 from typing import Any
 
-PROTOCOL = 3
+PROTOCOL = 4
 # A batch of 10,000 samples with 16-digit stamps and 20-digit values is 380 kB; ten times that is a flood.
 MAX_LINE = 4 * 2**20
 
@@ -101,6 +101,7 @@ class Finding:
     name: str
     state: str
     said: str
+    value: float | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
