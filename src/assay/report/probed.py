@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import collections
 import json
+from typing import Any
 
 from assay.measured import Case, Question
 from assay.report.answer import provenance, reproduce
 from assay.report.document import Code, Details, Heading, Paragraph, Part, Table
+from assay.report.figures import interval_text
+from assay.statistics import geometric
 
 SYMBOLS = {"passed": "✓", "failed": "!", "none": "–", "declined": "✎"}
 
 
-def findings(case: Case) -> dict[str, list[dict[str, str]]]:
+def findings(case: Case) -> dict[str, list[dict[str, Any]]]:
     """By name, what each right trial found."""
-    found: dict[str, list[dict[str, str]]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for row in case.ok():
         for one in json.loads(row["findings"] or "[]"):
             found.setdefault(one["name"], []).append(one)
@@ -22,16 +25,18 @@ def findings(case: Case) -> dict[str, list[dict[str, str]]]:
 
 
 def finding_table(question: Question) -> Table:
-    """A row a tool and finding: how often it passed, and what was said last."""
-    rows = []
+    """A row a tool and finding: how often it passed, what the last said, and the mean of what was measured."""
+    columns, rows = ["Tool", "Probe", "Found", "What the last said", "Measured"], []
     for case in question.cases:
         for name, times in findings(case).items():
             counts = collections.Counter(one["state"] for one in times)
             states = ", ".join(f"{SYMBOLS[state]} {state} {count} of {len(times)}" for state, count in counts.items())
-            rows.append([case.label, name, states, times[-1]["said"]])
+            mean = geometric([one["value"] for one in times if one.get("value") is not None])
+            rows.append([case.label, name, states, times[-1]["said"], interval_text(mean) if mean else "-"])
+    shown = len(columns) - all(row[-1] == "-" for row in rows)
     return Table(
-        ["Tool", "Probe", "Found", "What it said"],
-        rows,
+        columns[:shown],
+        [row[:shown] for row in rows],
         "failed: tried, and wrong; none: tried, and the tool has none or refuses; declined: said, not tried.",
     )
 
