@@ -334,6 +334,16 @@ def test_a_fault_names_its_place(tmp_path: Path, table: str, evidence: str, mess
     assert message in str(caught.value)
 
 
+def test_a_scenario_that_is_named_has_to_be_there(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    for name in ("strong", "data-parallel"):
+        (place / f"{name}.toml").touch()
+    assert len(claims.load_all(tmp_path)) == 1
+    (place / "strong.toml").unlink()
+    with pytest.raises(ClaimsError, match=r"evidence.toml: there is no scenario 'strong'"):
+        claims.load_all(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("published", "claimed"),
     [("Yes", True), ("Yes (via Train)", True), ("No (uncertain)", False), ("n/a", None), ("", None), ("Poor", None)],

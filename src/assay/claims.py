@@ -94,6 +94,12 @@ class Rule(Model):
     shows: str | None = None  # what of the cell is shown: no verdict where the published words are others
     cells: dict[str, dict[str, Any]] = Field(default={}, exclude=True)
 
+    @property
+    def scenarios(self) -> set[str]:
+        """Those that it names."""
+        proofs = [one.scenario for one in (self.speedup, self.probe, *(self.trials or [])) if one]
+        return {*proofs, self.speedup.beside if self.speedup else "", self.gain} - {""}
+
 
 class Evidence(Model):
     title: str
@@ -135,7 +141,7 @@ def load_all(folder: Path, tools: Collection[str] | None = None) -> list[Table]:
 
     Raises ClaimsError with every fault.
     """
-    tables, faults = [], []
+    tables, faults, scenarios = [], [], {path.stem for path in folder.glob("**/*.toml")}
     statuses = statuses_of(folder / "status.toml")
     for path in sorted(folder.glob("*/table.csv")):
         try:
@@ -146,6 +152,11 @@ def load_all(folder: Path, tools: Collection[str] | None = None) -> list[Table]:
                 for name, column in table.columns.items()
                 for one in (column.tool, column.stand_in)
                 if one and tools is not None and one not in tools
+            ]
+            named = {name for rule in table.rules.values() for name in rule.scenarios}
+            faults += [
+                f"{path.with_name('evidence.toml')}: there is no scenario {name!r}"
+                for name in sorted(named - scenarios)
             ]
         except ClaimsError as fault:
             faults.append(str(fault))
