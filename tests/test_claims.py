@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from assay import backing, claims, facts, tool
-from assay.backing import Known
+from assay.badge import Known
 from assay.errors import ClaimsError
 from assay.measured import Case, Question
 from assay.report import claims as pages

@@ -13,7 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from assay.backing import BADGES, Backed, Cell
+from assay.backing import Backed, Cell
+from assay.badge import BADGES
 from assay.claims import FRESH_DAYS, claims
 from assay.errors import UsageError
 from assay.report.claims import anchor, path

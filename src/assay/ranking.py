@@ -19,7 +19,8 @@ import numpy
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
-from assay.backing import BADGES, Backed
+from assay.backing import Backed
+from assay.badge import BADGES
 from assay.claims import Table
 from assay.errors import ClaimsError
 from assay.statistics import LEAST_BLOCKS

@@ -7,8 +7,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
-from assay.backing import BADGES, Backed
+from assay.backing import Backed
 from assay.backing import Cell as Judged
+from assay.badge import BADGES
 from assay.claims import Status
 from assay.claims import Table as Published
 from assay.report.document import Cell, Code, Details, Heading, Items, Matrix, Page, Paragraph, Part, Table

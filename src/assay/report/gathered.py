@@ -10,6 +10,7 @@ from typing import Any
 
 from assay import backing, claims, cost, facts, measured, ranking, releases, served, store, tool
 from assay.backing import Backed
+from assay.badge import Known
 from assay.cost import Prices
 from assay.errors import UsageError
 from assay.journal import Journal
@@ -83,7 +84,7 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
     tools = tool.find([layout.root / "benchmarks/tools"], layout.root)
     by_name = {name: one for (run, name), one in servers.items() if strongest[name] == run}
     released = releases.load(layout.root / "scenarios")
-    known = backing.Known(
+    known = Known(
         questions={one.name: one for one in grounds},
         # CPU comes last, and stays: a table makes no difference between devices.
         answers={one.question.name: one for one in sorted(proofs, key=lambda one: one.device, reverse=True)},

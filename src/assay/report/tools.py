@@ -7,7 +7,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.backing import BADGES, Backed
+from assay.backing import Backed
+from assay.badge import BADGES
 from assay.measured import Case, Question
 from assay.report.claims import anchor, path
 from assay.report.document import Heading, Paragraph, Part, Table
