@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -13,6 +12,7 @@ from typing import Protocol
 
 from benchmarks.contract import Probing
 from benchmarks.finding import Finding, close
+from benchmarks.repository import Repository
 
 USERS = "ada", "grace"
 SETTLE_S = 1.5  # for an event to arrive, and for tags that are told apart by the second
@@ -67,17 +67,14 @@ class Deployed:
 
 def code(one: Source, job: Probing) -> Iterator[Finding]:
     """A version from a clean tree, one from a changed one, and one from the next commit."""
-    draw, folder = random.Random(job.seed + 7), Path(job.scratch, "code")
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
+    draw, repository = random.Random(job.seed + 7), Repository(Path(job.scratch, "code"))
     expected, found = [], []
     for changed in (False, True, False):
-        (folder / "train.py").write_text(f"rate = {draw.random()}\n")
+        (repository.folder / "train.py").write_text(f"rate = {draw.random()}\n")
         if not changed:
-            git(folder, "add", "-A")
-            git(folder, "commit", "-q", "-m", "a state")
-        version = one.make(folder)
-        expected.append((git(folder, "rev-parse", "HEAD"), changed))
+            repository.commit()
+        version = one.make(repository.folder)
+        expected.append((repository.git("rev-parse", "HEAD"), changed))
         found.append(one.code(version))
     right = found == expected
     said = "three versions name their commits, and that of a changed tree says so"
@@ -125,9 +122,3 @@ def deployed(
         right = close(answers, server.answers) and not close(answers, server.others)
     said = "a server of the version that a stage names answered as the model did before, and not as the other version"
     yield Finding("deploy", "passed" if right else "failed", said if right else f"{answers} and not {server.answers}")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """What git answers in a folder, as someone."""
-    command = ["git", "-c", "user.name=someone", "-c", "user.email=someone@example.org", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()

@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import probes, teamwork, vault
 from benchmarks.contract import Probing, Unsupported
+from benchmarks.repository import Repository
 
 
 @pytest.fixture
@@ -34,8 +35,9 @@ class Code:
         self.looks, self.kept = looks, list[tuple[str, bool]]()
 
     def make(self, folder: Path) -> str:
-        changed = self.looks and bool(teamwork.git(folder, "status", "--porcelain"))
-        self.kept.append((teamwork.git(folder, "rev-parse", "HEAD"), changed))
+        repository = Repository(folder)
+        changed = self.looks and bool(repository.git("status", "--porcelain"))
+        self.kept.append((repository.git("rev-parse", "HEAD"), changed))
         return str(len(self.kept) - 1)
 
     def code(self, version: str) -> tuple[str, bool]:

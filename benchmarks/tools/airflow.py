@@ -28,6 +28,7 @@ from typing import Any
 
 from benchmarks.contract import Probing
 from benchmarks.interface import Pages, fetch, wait
+from benchmarks.repository import Repository
 from benchmarks.symbols import there
 
 PROVIDER = "apache-airflow-providers-cncf-kubernetes"
@@ -214,8 +215,8 @@ class Local:
     @contextlib.contextmanager
     def versions(self, job: Probing) -> Iterator["Versioned"]:
         """The scheduler over a bundle that git keeps: of a plain folder Airflow keeps the graph's versions alone."""
-        root, repository = f"http://{job.host}:{job.ports[0]}", self.folder / "repository"
-        kept = {"tracking_ref": "main", "repo_url": str(repository)}
+        root, repository = f"http://{job.host}:{job.ports[0]}", Repository(self.folder / "repository")
+        kept = {"tracking_ref": "main", "repo_url": str(repository.folder)}
         bundles = [{"name": "kept", "classpath": "airflow.providers.git.bundles.git.GitDagBundle", "kwargs": kept}]
         variables = {
             **self.variables,
@@ -224,7 +225,6 @@ class Local:
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
         }
         command = [self.program, "api-server", "--host", job.host, "--port", str(job.ports[0]), "--workers", "1"]
-        subprocess.run(["git", "init", "--quiet", "--initial-branch", "main", str(repository)], check=True)
         with job.start(command, variables) as server:
             token = json.loads(wait(f"{root}/auth/token", server))["access_token"]
             with job.start([self.program, "scheduler", "--skip-serve-logs"], variables):
@@ -236,16 +236,14 @@ class Versioned:
     """A DAG whose runs the API server and the scheduler hold."""
 
     def __init__(
-        self, url: str, token: str, repository: Path, reread: Sequence[str], variables: Mapping[str, str]
+        self, url: str, token: str, repository: Repository, reread: Sequence[str], variables: Mapping[str, str]
     ) -> None:
         self.url, self.token, self.repository = url, token, repository
         self.reread, self.variables = reread, variables
 
     def run(self, text: str) -> tuple[str, str]:
-        (self.repository / "versioned.py").write_text(VERSIONED.replace("{text}", text))
-        name = "-c", "user.name=assay", "-c", "user.email=assay@localhost"
-        subprocess.run(["git", "add", "."], cwd=self.repository, check=True)
-        subprocess.run(["git", *name, "commit", "--quiet", "--message", "code"], cwd=self.repository, check=True)
+        (self.repository.folder / "versioned.py").write_text(VERSIONED.replace("{text}", text))
+        self.repository.commit()
         subprocess.run(self.reread, env=self.variables, check=True)
         run = json.loads(self.ask("dagRuns", logical_date=None))["dag_run_id"]
         return run, self.taken(run)

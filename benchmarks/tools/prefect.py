@@ -25,6 +25,7 @@ from typing import Any
 
 from benchmarks.contract import Declined, Probing
 from benchmarks.interface import Pages, fetch, wait
+from benchmarks.repository import Repository
 from benchmarks.symbols import there
 
 VERSIONED = """\
@@ -116,18 +117,12 @@ class Versioned:
     """
 
     def __init__(self, api: str, scratch: str) -> None:
-        self.repository, self.found = Path(scratch, "repository"), Path(scratch, "versioned.txt")
+        self.repository, self.found = Repository(Path(scratch, "repository")), Path(scratch, "versioned.txt")
         self.variables = {**os.environ, "PREFECT_API_URL": api, "ASSAY_FOUND": str(self.found)}
-        subprocess.run(["git", "init", "--quiet", "--initial-branch", "main", str(self.repository)], check=True)
         self.prefect("work-pool", "create", "here", "--type", "process")
 
     def prefect(self, *arguments: str) -> None:
         subprocess.run([sys.executable, "-m", "prefect", *arguments], env=self.variables, check=True)
-
-    def git(self, *arguments: str) -> str:
-        command = ["git", "-c", "user.name=assay", "-c", "user.email=assay@localhost", *arguments]
-        done = subprocess.run(command, cwd=self.repository, check=True, stdout=subprocess.PIPE, text=True)
-        return done.stdout.strip()
 
     def run(self, text: str) -> tuple[str, str]:
         from prefect import flow
@@ -135,10 +130,8 @@ class Versioned:
         from prefect.runner.storage import GitRepository
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        (self.repository / "versioned.py").write_text(VERSIONED.replace("{text}", text))
-        self.git("add", ".")
-        self.git("commit", "--quiet", "--message", "code")
-        source = GitRepository(f"file://{self.repository}", commit_sha=self.git("rev-parse", "HEAD"))
+        (self.repository.folder / "versioned.py").write_text(VERSIONED.replace("{text}", text))
+        source = GitRepository(f"file://{self.repository.folder}", commit_sha=self.repository.commit())
         with temporary_settings({PREFECT_API_URL: self.variables["PREFECT_API_URL"]}):
             one = flow.from_source(source, "versioned.py:versioned")
             deployed = one.deploy("kept", "here", ignore_warnings=True, print_next_steps=False)
