@@ -20,6 +20,7 @@ from assay.measured import Case, Question
 from assay.report import claims as pages
 from assay.report.answer import answer
 from assay.report.document import Code, Heading, Page, Paragraph, Table, render_html, render_markdown
+from assay.served import Load, Served
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = """feature,Ray,Dask,Far
@@ -253,6 +254,49 @@ def test_a_gpu_is_proved_by_ranks_that_report_it_and_by_memory_that_holds_the_mo
 
         assert words(table, told)["Type of training", "Ray"] == word
     assert words(table, known())["Type of training", "Ray"] == "not measured"
+
+
+def offered(*loads: tuple[str, int, float], blocks: int = 3) -> list[Load]:
+    """In every block the same loads: kind, processes in which the model was called, and requests answered a second."""
+    blank = dict.fromkeys((field.name for field in dataclasses.fields(Load)), None)
+    given = {"codes": None, "errors": 0, "saturated": False, "batch_sizes": {}, "row": {}}
+    return [
+        Load(**{**blank, **given, "block": block, "kind": kind, "answering": answering, "achieved": achieved})  # type: ignore[arg-type]
+        for block in range(blocks)
+        for kind, answering, achieved in loads
+    ]
+
+
+def serving(loads: dict[int, list[Load]]) -> Known:
+    """A server with so many replicas each."""
+    found = [case("ray", replicas, 1.0, blocks=3) for replicas in loads]
+    text = {"capability": "serve", "title": "Replicas", "measure": {"baseline": "ray"}}
+    question = Question("replicas", text, {"run": RUN}, found, 0)
+    one = Served(question, {("ray", "cpu", replicas): those for replicas, those in loads.items()}, {}, {})
+    return dataclasses.replace(known(), questions={"replicas": question}, served={"replicas": one}, answers={})
+
+
+@pytest.mark.parametrize(("counts", "word"), [((1, 2, 1), "live"), ((1, 1, 1), "unclear"), ((1, 2, 2), "unclear")])
+def test_replicas_follow_the_load_up_and_down(counts: tuple[int, ...], word: str) -> None:
+    kinds = ("single_stream", "offline", "server")
+    loads = offered(*((kind, count, 1.0) for kind, count in zip(kinds, counts, strict=True)))
+    rule = claims.Rule(kind="live", how="", rule="", trials=[claims.Trials(scenario="replicas", follows=True)])
+    found = backing.judge("", rule, claims.Column(tool="ray"), serving({1: loads}))
+
+    assert found.word == word
+    assert ", ".join(map(str, counts)) in found.said
+
+
+@pytest.mark.parametrize(
+    ("answering", "said"),
+    [(2, "1.9 (n = 3) times as much as with one (replicas"), (1, "with one, all connections of the load fell to 1")],
+)
+def test_what_a_second_replica_adds_is_said_beside(answering: int, said: str) -> None:
+    told = serving({1: offered(("offline", 1, 10.0)), 2: offered(("offline", answering, 19.0))})
+    rule = claims.Rule(kind="live", how="", rule="", gain="replicas")
+    found = backing.judge("Yes", rule, claims.Column(tool="ray"), told)
+
+    assert said in found.added
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@
 # title = "Ray"
 # homepage = "https://ray.io"
 # devices = ["cpu", "cuda"]
-# settings = ["access_log", "max_batch", "max_delay_ms", "sharding"]
+# settings = ["access_log", "max_batch", "max_delay_ms", "most_replicas", "sharding"]
 # ///
 """Ray Train's TorchTrainer on a local or an existing Ray cluster, Ray Data and Ray Serve."""
 
@@ -210,7 +210,8 @@ def main() -> None:
 
     job = Serving.from_environment()
     settings, largest = job.settings, job.settings.get("max_batch", 1)
-    part = 1 / (job.replicas * len(job.models))
+    most = settings.get("most_replicas", job.replicas)
+    part = 1 / (most * len(job.models))
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -229,12 +230,12 @@ def main() -> None:
         async def predict_batch(self, requests: list[Any]) -> list[Any]:
             return await asyncio.to_thread(together, self.predictor, requests)
 
-    ray.init(**local_node(job.scratch, 1 + job.replicas), _node_ip_address=job.host)
+    ray.init(**local_node(job.scratch, 1 + most), _node_ip_address=job.host)
     try:
         logging = {"enable_access_log": settings.get("access_log", True)}
         ray_serve.start(http_options={"host": job.host, "port": job.port}, logging_config=logging)
         deployment = ray_serve.deployment(
-            num_replicas=job.replicas,
+            **scale(job),
             # On a GPU the replicas of all models share it; without asking for a part they would not see it.
             ray_actor_options={"num_cpus": 0.2, "num_gpus": part if job.device == "cuda" else 0},
             # A replica takes five requests at a time by default; no batch could be larger.
@@ -248,6 +249,17 @@ def main() -> None:
         ray_serve.shutdown()
     finally:
         ray.shutdown()
+
+
+def scale(job: Serving) -> dict[str, Any]:
+    """A fixed number of replicas, or one to `most_replicas` by the requests under way, with Ray's own target.
+
+    Its own delays, half a minute up and ten down, are cut: a trial shows whether it scales, not how patiently.
+    """
+    if "most_replicas" not in job.settings:
+        return {"num_replicas": job.replicas}
+    delays = {"upscale_delay_s": 1, "downscale_delay_s": 2, "metrics_interval_s": 0.5, "look_back_period_s": 1}
+    return {"autoscaling_config": {"min_replicas": 1, "max_replicas": job.settings["most_replicas"], **delays}}
 
 
 if __name__ == "__main__":

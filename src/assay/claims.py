@@ -65,6 +65,7 @@ class Trials(Model):
     settings: dict[str, str | int] = {}
     held: float | None = None  # the share of the model's parameters that a rank may hold at most
     device: Literal["cpu", "cuda"] | None = None  # that each rank reports; a GPU's memory has to hold the model
+    follows: bool = False  # a server's model is called in one process, in more under load, and in one again after
 
 
 class Probe(Model):

@@ -13,6 +13,7 @@ from assay.measured import Case, Question
 from assay.report.answer import Answer
 from assay.report.figures import interval_text
 from assay.report.serving.answer import answering, gains
+from assay.served import Key, Served, key
 from assay.statistics import Estimate, geometric
 
 LEAST_SPEEDUPS = 7  # blocks, for a verdict on a speed-up
@@ -144,6 +145,12 @@ def proof(asked: Trials, tool: str, known: Known) -> Found:
         text += f"; a rank held {most:.0%} of the parameters at most"
         if most > asked.held:
             return Found("unclear", f"{text}, and {asked.held:.0%} are allowed.", "unclear", **common)
+    if asked.follows:
+        counts = called(found, known.served.get(asked.scenario))
+        shown = sorted({", ".join(map(str, one)) for one in counts})
+        text += f"; processes in which the model was called, load by load: {' and '.join(shown)}"
+        if not all(one[0] == one[-1] == 1 < max(one) for one in counts):
+            return Found("unclear", f"{text}, and asked for are one, more, and one again.", "unclear", **common)
     if asked.device == "cuda":
         text += f", on {', '.join(sorted({name for row in right for name in devices(row)}))}"
         if not all(on_gpu(row) for row in right):
@@ -151,6 +158,15 @@ def proof(asked: Trials, tool: str, known: Known) -> Found:
             return Found("unclear", said, "unclear", **common)
         text += ", whose memory held the model"
     return Found("live", f"{text}.", holds=True, **common)
+
+
+def called(found: Iterable[Case], served: Served | None) -> list[list[int]]:
+    """Of each trial, load by load, in how many processes the model was called."""
+    counts: dict[tuple[Key, int], list[int]] = {}
+    for case in found:
+        for load in served.loads.get(key(case), []) if served else []:
+            counts.setdefault((key(case), load.block), []).append(load.answering or 0)
+    return list(counts.values())
 
 
 def devices(row: Mapping[str, Any]) -> list[str]:

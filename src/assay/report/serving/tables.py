@@ -59,6 +59,7 @@ def load_table(one: Served) -> Table:
 def server_table(one: Served) -> Table:
     """One row a case: what does not depend on the rate."""
     rows, more = [], gains(one)
+    several = any((load.answering or 0) > 1 for loads in one.loads.values() for load in loads)
     for case in one.cases:
         memory = memory_parts(one, case)
         start = ready(case)
@@ -76,7 +77,7 @@ def server_table(one: Served) -> Table:
                 f"{single.value:.3g}" if single else "-",
                 amount(float(f"{offline.value:.4g}")) if offline else "-",
                 *([interval_text(more[key(case)]) if key(case) in more else "-"] if more else []),
-                *([str(answering(one, key(case)) or "-")] if more else []),
+                *([str(answering(one, key(case)) or "-")] if several else []),
                 bracket(case),
                 f"`{first['dialect']}`" if first else "-",
                 f"{loads[0].row['encode_us']:.0f} / {loads[0].row['decode_us']:.0f}" if loads else "-",
@@ -85,7 +86,8 @@ def server_table(one: Served) -> Table:
     columns = ["Tool", "ok", "First right answer", "Idle (MiB)", "Loaded (MiB)", "SingleStream p90 (ms)"]
     columns += [
         "Offline (1/s)",
-        *(["Over one replica", "Replicas that answered"] if more else []),
+        *(["Over one replica"] if more else []),
+        *(["Processes that answered"] if several else []),
         "Rate under the SLO (1/s)",
         "Dialect",
         "Codec, encode / decode (us)",
