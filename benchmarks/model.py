@@ -11,7 +11,6 @@ from benchmarks.contract import Inference, Serving
 from benchmarks.frameworks import FRAMEWORKS
 from benchmarks.inputs import Inputs, load_weights
 from benchmarks.loop import bare_step, load_workload
-from benchmarks.process import cores
 
 # Enough for the digits to be told apart; what a model has learnt does not change how long it takes to answer.
 STEPS, BATCH, RATE, MOMENTUM = 60, 256, 0.05, 0.9
@@ -28,7 +27,7 @@ def make(
     import torch
 
     folder.mkdir(exist_ok=True)
-    torch.set_num_threads(cores())
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     torch.manual_seed(seed)
     files = Inputs(inputs)
     model = load_workload(workload).build(options, files.weights)

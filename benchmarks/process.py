@@ -11,11 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 STOP_S = 20.0  # it has for its own way of stopping; what is left then is ended and counted as a survivor
 
 
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def running(
     command: Sequence[str],

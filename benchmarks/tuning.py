@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from benchmarks.contract import Probing
 from benchmarks.finding import Finding
-from benchmarks.process import cores
 
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 MOMENTA = (0.0, 0.9)
@@ -52,7 +51,7 @@ def objective(point: Point, ranks: Ranks | None = None) -> float:
     """
     import torch
 
-    began = time.time()
+    began = time.perf_counter()
     torch.set_num_threads(1)
     # A generator of its own: points may share a process, and with it the global one.
     draw = torch.Generator().manual_seed(1)
@@ -72,7 +71,7 @@ def objective(point: Point, ranks: Ranks | None = None) -> float:
     value: float = (ranks.mean(loss.detach()) if ranks else loss).item()
     if ranks and ranks.rank:
         return value
-    note = {"number": point["number"], "began": began, "ended": time.time()}
+    note = {"number": point["number"], "began": began, "ended": time.perf_counter()}
     Path(point["folder"], f"{uuid.uuid4().hex}.json").write_text(json.dumps(note))
     return value if value < WORST else WORST  # also where it diverged and is no number
 
@@ -80,16 +79,17 @@ def objective(point: Point, ranks: Ranks | None = None) -> float:
 def check(one: Tuner, job: Probing) -> Iterator[Finding]:
     """The same grid one by one, then with one slot and with two: the same best, every point, and two at once.
 
-    The finding's value is how many times as many points a second two slots evaluated, from the first one's beginning to
-    the last one's end. A search with two slots before that, checked alike, starts what the tool keeps for the next one.
+    The finding's value is how many times as many points a second two slots evaluated as one slot of the same tool. A
+    search with two slots before that, checked and not counted, leaves what the tool starts only once running.
     """
-    expected = min(grid(job, "alone"), key=objective)["number"]
-    wrong, rates = "", {}
+    alone = grid(job, "alone")
+    expected = min(alone, key=objective)["number"]
+    rates = {0: rate(noted(alone))}
     for turn, slots in enumerate((SLOTS, 1, SLOTS)):
         points = grid(job, f"turn-{turn}")
-        best = one.search(points, slots)
-        notes = sorted(noted(points[0]["folder"]), key=lambda note: note["began"])
+        best, notes = one.search(points, slots), noted(points)
         numbers = [note["number"] for note in notes]
+        wrong = ""
         if best != expected:
             wrong = f"{slots} slots: point {best} is not the best, which is {expected}"
         elif set(numbers) != {point["number"] for point in points}:
@@ -101,14 +101,19 @@ def check(one: Tuner, job: Probing) -> Iterator[Finding]:
         if wrong:
             yield Finding("tune", "failed", wrong)
             return
-        rates[slots] = len(notes) / (max(note["ended"] for note in notes) - notes[0]["began"])
+        rates[slots] = rate(notes[: len(points)])
     gain = rates[SLOTS] / rates[1]
     said = (
         f"{len(points)} points, each evaluated, the best as one by one, and {SLOTS} at the same time with {SLOTS} "
-        f"slots, {gain:.2f} times as many a second as with one"
+        f"slots, {gain:.2f} times as many a second as with one, which did {rates[1] / rates[0]:.2f} times as many as a "
+        "plain loop"
     )
-    # Slots that share a core say nothing of the tool.
-    yield Finding("tune", "passed", said, gain if cores() >= SLOTS else None)
+    yield Finding("tune", "passed", said, gain)
+
+
+def rate(notes: Sequence[Mapping[str, float]]) -> float:
+    """Points a second, from the beginning of the first to the end of the last."""
+    return len(notes) / (max(note["ended"] for note in notes) - min(note["began"] for note in notes))
 
 
 # Rows and labels in; the best point's accuracy on rows held out, how often it was trained, and how often each was.
@@ -138,5 +143,7 @@ def grid(job: Probing, name: str) -> list[Point]:
     ]
 
 
-def noted(folder: str) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in Path(folder).glob("*.json")]
+def noted(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """The evaluations of a grid, in the order in which they began."""
+    notes = [json.loads(path.read_text()) for path in Path(points[0]["folder"]).glob("*.json")]
+    return sorted(notes, key=lambda note: note["began"])

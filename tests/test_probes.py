@@ -306,7 +306,8 @@ class Threads:
 
 KIND = sys.argv[1]
 (found,) = probes.ask("tune", Threads(), Probing(scratch=sys.argv[2], seed=1, host="", ports=()))
-print(json.dumps([found.state, found.said]))
+notes = [{"began": at, "ended": at + 2.0} for at in (10.0, 10.5, 12.0, 12.5)]
+print(json.dumps([found.state, found.said, found.value, tuning.rate(notes)]))
 """
 
 
@@ -333,3 +334,5 @@ def test_a_search_finds_the_best_of_all_points_and_two_at_once(
 
     assert found[0] == state, found
     assert said in found[1]
+    assert found[2] is None if state == "failed" else f"{found[2]:.2f} times as many a second as with one" in found[1]
+    assert found[3] == 4 / 4.5  # four points from 10.0 to 14.5 s

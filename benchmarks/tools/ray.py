@@ -222,7 +222,7 @@ def main() -> None:
 
         async def __call__(self, request: Request) -> dict[str, Any]:
             rows = (await request.json())["instances"]
-            # In a thread: a replica whose loop is blocked does not answer its router in time, which then holds back.
+            # In a thread, as Ray's guide to asyncio asks of what computes: the loop stays free for other requests.
             predict = self.predict_batch(rows) if largest > 1 else asyncio.to_thread(self.predictor, rows)
             return {"predictions": (await predict).tolist()}
 
@@ -254,7 +254,8 @@ def main() -> None:
 def scale(job: Serving) -> dict[str, Any]:
     """A fixed number of replicas, or one to `most_replicas` by the requests under way, with Ray's own target.
 
-    Its own delays, half a minute up and ten down, are cut: a trial shows whether it scales, not how patiently.
+    Its own delays are cut, since a trial shows whether it scales and not how patiently: 30 s before a replica is added,
+    600 s before one is taken away, 10 s between reports (deprecated, and what this version reads), averaged over 30 s.
     """
     if "most_replicas" not in job.settings:
         return {"num_replicas": job.replicas}

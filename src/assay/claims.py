@@ -18,6 +18,7 @@ from typing import Any, Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from assay import scenario
 from assay.errors import ClaimsError
 
 Kind = Literal["measured", "live", "fact", "judgement", "not measurable"]
@@ -75,6 +76,7 @@ class Probe(Model):
     finding: str | list[str]  # all of them have to pass
     tool: str | None = None  # that is asked, where a cell names another than its column's
     bounds: Bounds | None = None  # of the value that the finding measured
+    cores: int = 1  # that the machine must have for the value to say something of the tool
 
     @property
     def findings(self) -> list[str]:
@@ -142,7 +144,7 @@ def load_all(folder: Path, tools: Collection[str] | None = None) -> list[Table]:
 
     Raises ClaimsError with every fault.
     """
-    tables, faults, scenarios = [], [], {path.stem for path in folder.glob("**/*.toml")}
+    tables, faults, scenarios = [], [], scenario.find(folder).keys()
     statuses = statuses_of(folder / "status.toml")
     for path in sorted(folder.glob("*/table.csv")):
         try:

@@ -12,8 +12,8 @@ from assay.claims import Bounds, Rule, Speedup, Trials
 from assay.measured import Case, Question
 from assay.report.answer import Answer
 from assay.report.figures import interval_text
-from assay.report.serving.answer import answering, gains
-from assay.served import Key, Served, key
+from assay.report.serving.answer import answering, gains, processes
+from assay.served import Key, Load, Served, key
 from assay.statistics import Estimate, geometric
 
 LEAST_SPEEDUPS = 7  # blocks, for a verdict on a speed-up
@@ -64,17 +64,22 @@ def bounded(
 
 def doubt(asked: Speedup, answer: Answer, ratio: Estimate, rows: Sequence[Case]) -> str:
     """Why a speed-up cannot be judged, whatever its interval: the gates of every comparison."""
-    machine = json.loads(answer.question.run["machine"])
-    cores = min(machine.get("cores") or len(machine["cpuset"]), len(machine["cpuset"]))
     control, floor = answer.floors.get(asked.workers, (None, None))
     baseline = answer.question.case(answer.question.baseline or "", answer.device, 1)
-    if asked.workers > cores:
-        return f"The machine has {cores} cores: {asked.workers} workers share them."
+    if reason := shared(answer.question, asked.workers):
+        return reason
     if control and control.low is not None and floor is None:
         return f"The control differs from itself: {interval_text(control)}."
     if any(case.unsteady for case in rows) and not (baseline and baseline.unsteady):
         return "Most of its windows never became steady."
     return ""
+
+
+def shared(question: Question, workers: int) -> str:
+    """Why the machine is too small for so many workers, if it is."""
+    machine = json.loads(question.run["machine"])
+    cores = min(machine.get("cores") or len(machine["cpuset"]), len(machine["cpuset"]))
+    return f"The machine has {cores} cores: {workers} workers share them." if workers > cores else ""
 
 
 def beside(asked: Speedup, tool: str, known: Known) -> str:
@@ -94,10 +99,9 @@ def gain(scenario: str, tool: str, known: Known) -> str:
         label, _, workers = case
         if label == tool:
             called = answering(one, case)
-            few = called is not None and called < workers
             found.append(
                 f"With {workers} replicas, set at its start, it answers {interval_text(ratio)} times as much as with "
-                f"one{f', all connections of the load fell to {called} of them' if few else ''} "
+                f"one{f'; its model was called in {processes(called)}' if called else ''} "
                 f"({scenario}, run {one.question.run['run']})."
             )
     return " ".join(found)
@@ -118,7 +122,8 @@ def proved(published: str, rule: Rule, tool: str, known: Known) -> Found:
 def proof(asked: Trials, tool: str, known: Known) -> Found:
     """One scenario's trials of a tool: it holds, or says why not."""
     question = known.questions.get(asked.scenario)
-    command = f"nox -s bench -- {asked.scenario}"
+    # Profile quick leaves out the loads that replicas follow.
+    command = f"nox -s bench -- {asked.scenario}{' --profile standard' if asked.follows else ''}"
     found = cases(question, tool, asked.workers, asked.settings) if question else []
     found = [case for case in found if asked.device in (None, case.device)]
     if question is None or not found:
@@ -134,7 +139,8 @@ def proof(asked: Trials, tool: str, known: Known) -> Found:
     }
     if rows and not right:
         return failed(asked.scenario, tool, asked.workers, asked.settings, known) or Found("failed", "None was right.")
-    how = f" with {', '.join(map(str, asked.settings.values()))}" if asked.settings else ""
+    settings = ", ".join(f"{name} {value}" for name, value in asked.settings.items())
+    how = f" with {settings}" if settings else ""
     text = f"{question.text['title']}{how}: {len(right)} of {len(rows)} trials right, every answer checked"
     if len(right) < len(rows):
         return Found("unclear", f"Mixed results. {text}.", "unclear", **common)
@@ -147,6 +153,8 @@ def proof(asked: Trials, tool: str, known: Known) -> Found:
             return Found("unclear", f"{text}, and {asked.held:.0%} are allowed.", "unclear", **common)
     if asked.follows:
         counts = called(found, known.served.get(asked.scenario))
+        if len(counts) < len(right):
+            return Found("unclear", f"{text}; processes of its model were not counted.", "unclear", **common)
         shown = sorted({", ".join(map(str, one)) for one in counts})
         text += f"; processes in which the model was called, load by load: {' and '.join(shown)}"
         if not all(one[0] == one[-1] == 1 < max(one) for one in counts):
@@ -161,12 +169,13 @@ def proof(asked: Trials, tool: str, known: Known) -> Found:
 
 
 def called(found: Iterable[Case], served: Served | None) -> list[list[int]]:
-    """Of each trial, load by load, in how many processes the model was called."""
-    counts: dict[tuple[Key, int], list[int]] = {}
+    """Of each trial whose loads are all valid, load by load, in how many processes the model was called."""
+    loads: dict[tuple[Key, int], list[Load]] = {}
     for case in found:
         for load in served.loads.get(key(case), []) if served else []:
-            counts.setdefault((key(case), load.block), []).append(load.answering or 0)
-    return list(counts.values())
+            loads.setdefault((key(case), load.block), []).append(load)
+    counts = [[load.answering for load in those if load.valid and load.answering] for those in loads.values()]
+    return [one for one, those in zip(counts, loads.values(), strict=True) if len(one) == len(those)]
 
 
 def devices(row: Mapping[str, Any]) -> list[str]:
@@ -200,7 +209,7 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
     asked = rule.probe
     assert asked
     question = known.questions.get(asked.scenario)
-    command = f"nox -s bench -- {asked.scenario}"
+    command = f"nox -s bench -- {asked.scenario}{' --profile standard' if asked.bounds else ''}"
     found = cases(question, tool, None, {}) if question else []
     if question is None or not found:
         return Found("not measured", "No run has it yet.", command=command)
@@ -231,11 +240,12 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
         return Found("judgement", f"Said of its documentation, not tried: {said}.", **common)
     if state == "failed":
         return Found("failed", text, **common)
-    values = [one["value"] for _, found in told for one in found if one.get("value") is not None]
-    if asked.bounds and (ratio := geometric(values)):
-        return bounded(
-            published, rule, asked.bounds, ratio, f"{said}; of all trials {interval_text(ratio)}", "", common
-        )
+    if asked.bounds and state == "passed":
+        ratio = geometric([one["value"] for _, found in told for one in found if one.get("value") is not None])
+        if ratio is None:
+            return Found("unclear", f"{text} No ratio was measured.", "unclear", **common)
+        text = f"{said}; of all trials {interval_text(ratio)}"
+        return bounded(published, rule, asked.bounds, ratio, text, shared(question, asked.cores), common)
     # `none`: the tool itself has no such thing, which is a finding and no error.
     holds = state == "passed"
     word, rest = verdict(published, holds, rule.shows)

@@ -26,17 +26,18 @@ def findings(case: Case) -> dict[str, list[dict[str, Any]]]:
 
 def finding_table(question: Question) -> Table:
     """A row a tool and finding: how often it passed, what the last said, and the mean of what was measured."""
-    columns, rows = ["Tool", "Probe", "Found", "What the last said", "Measured"], []
+    columns, rows = ["Tool", "Probe", "Found", "What the last said"], []
     for case in question.cases:
         for name, times in findings(case).items():
             counts = collections.Counter(one["state"] for one in times)
             states = ", ".join(f"{SYMBOLS[state]} {state} {count} of {len(times)}" for state, count in counts.items())
             mean = geometric([one["value"] for one in times if one.get("value") is not None])
             rows.append([case.label, name, states, times[-1]["said"], interval_text(mean) if mean else "-"])
-    shown = len(columns) - all(row[-1] == "-" for row in rows)
+    if any(row[-1] != "-" for row in rows):
+        columns.append("Ratio, geometric mean")
     return Table(
-        columns[:shown],
-        [row[:shown] for row in rows],
+        columns,
+        [row[: len(columns)] for row in rows],
         "failed: tried, and wrong; none: tried, and the tool has none or refuses; declined: said, not tried.",
     )
 

@@ -107,12 +107,13 @@ def gains(one: Served) -> dict[Key, Estimate]:
 
 
 def answering(one: Served, asked: Key) -> int | None:
-    """In how many processes the model was called at saturation, at most; None where that was not counted.
-
-    Fewer than replicas where a server spreads connections, and those that stay open fell to some alone.
-    """
+    """In how many processes the model was called at saturation, at most; None where that was not counted."""
     loads = [load for case in one.cases if key(case) == asked for load in one.at(case, "offline")]
     return max((load.answering for load in loads if load.answering is not None), default=None)
+
+
+def processes(count: int) -> str:
+    return f"{count} process{'es' if count > 1 else ''}"
 
 
 def sentences(one: Served) -> list[str]:
@@ -153,8 +154,7 @@ def sentences(one: Served) -> list[str]:
         if fewest != highest:
             text += f", the most; {fewest[2]} of **{fewest[0]}** {interval_text(least)} times, the least"
             called = answering(one, fewest)
-            if called is not None and called < fewest[2]:
-                text += f": all connections of the load fell to {called} of them"
+            text += f", its model called in {processes(called)}" if called else ""
         found.append(f"{text}.")
     middle = middle_rate(one)
     if middle:

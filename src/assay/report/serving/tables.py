@@ -87,7 +87,7 @@ def server_table(one: Served) -> Table:
     columns += [
         "Offline (1/s)",
         *(["Over one replica"] if more else []),
-        *(["Processes that answered"] if several else []),
+        *(["Processes that called the model, at saturation"] if several else []),
         "Rate under the SLO (1/s)",
         "Dialect",
         "Codec, encode / decode (us)",
