@@ -25,7 +25,7 @@ def test_dry_run_prints_the_plan_and_its_duration(assay: Assay) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nothing"], "no scenario 'nothing'; there are batching, capacity"),
+        (["run", "nothing"], "no scenario 'nothing'; there are autoscaling, batching"),
         (["run", "data-parallel", "--tool", "rai"], "no tool in these scenarios 'rai'"),
         (["run", "--scenarios", "benchmarks"], "no scenarios (*.toml) here"),
         (["run", "--tools", "nowhere"], "no such folder of tools"),
