@@ -187,7 +187,7 @@ def questions(connection: duckdb.DuckDBPyConnection, runs: Sequence[str]) -> lis
     import tomllib
 
     # A smoke run's figures stand in for others only where there are none.
-    listed = dicts(connection, "SELECT * FROM runs ORDER BY profile <> 'smoke', run")
+    listed = dicts(connection, "SELECT * FROM runs ORDER BY profile <> 'smoke', run, scenario")
     if unknown := set(runs) - {row["run"] for row in listed}:
         raise UsageError(f"no run {', '.join(sorted(unknown))} in results; see assay list runs")
     rows = dicts(connection, TRIALS, {"runs": list(runs)})
