@@ -195,6 +195,25 @@ def test_a_busy_machine_says_nothing_of_a_tool_and_a_lone_failure_is_mixed(tmp_p
         assert words(table, told)["Type of training", "Ray"] == word
 
 
+def test_a_cell_shows_every_proof_that_it_rests_on(tmp_path: Path) -> None:
+    told = known()
+    other = dataclasses.replace(
+        told.questions["strong"], name="weak", run={"run": "20260101T000000Z-bbbb", "machine": "{}"}
+    )
+    told = dataclasses.replace(told, questions={**told.questions, "weak": other})
+    evidence = EVIDENCE.replace(
+        'trials = [{ scenario = "strong", workers = 2 }]',
+        'trials = [{ scenario = "strong", workers = 2 }, { scenario = "weak", workers = 2 }]',
+    )
+    one = backing.back(claims.load(folder(tmp_path, evidence=evidence), {}), told)
+    page = Page("training.html", "Training", pages.table_parts(one, told.today, (), ()))
+    html = render_html(page, [page])
+
+    for proof in ("strong/ray/cpu/2 --run 20261101T000000Z-aaaa", "weak/ray/cpu/2 --run 20260101T000000Z-bbbb"):
+        assert f"assay reproduce {proof}" in html
+    assert one.cells["Type of training", "Ray"].found.badge == "old"  # by the oldest of them
+
+
 def test_an_old_result_is_shown_as_old(tmp_path: Path) -> None:
     told = dataclasses.replace(known(), today=datetime.date(2027, 6, 1))
     cell = backing.back(claims.load(folder(tmp_path), {}), told).cells["Scalable training", "Ray"]
@@ -291,8 +310,8 @@ def test_replicas_follow_the_load_up_and_down(counts: tuple[int, ...], word: str
 @pytest.mark.parametrize(
     ("answering", "said"),
     [
-        (2, "1.9 (n = 3) times as much as with one; its model was called in 2 processes (replicas"),
-        (1, "as with one; its model was called in 1 process (replicas"),
+        (2, "1.9 (n = 3) times as much as with one; its model was called in 2 processes at most (replicas"),
+        (1, "as with one; its model was called in 1 process at most (replicas"),
     ],
 )
 def test_what_a_second_replica_adds_is_said_beside(answering: int, said: str) -> None:
@@ -434,7 +453,9 @@ def test_the_page_holds_the_table_and_the_front_counts_it(tmp_path: Path) -> Non
     assert html.count('data-badge="') == 12
     assert 'id="license-dask" data-badge="contradicted"' in html
     # Dask scales, published as No, and has another licence.
-    assert "Of 12 published cells (a primer, 2024), 3 confirmed, 2 contradicted, 0 unclear" in front
+    assert "Of 12 published cells (a primer, 2024), 3 confirmed, 2 contradicted, 0 unclear." in front
+    assert "Of the rest 1 were tried or read without a verdict, 4 are people's judgement, 2 are out of reach" in front
+    assert "How (live): two ranks. Rule: the reference loss." in html
     assert json.dumps(pages.summary([one]))
 
 

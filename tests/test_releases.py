@@ -16,7 +16,7 @@ TODAY = datetime.date(2026, 11, 26)
 @pytest.fixture
 def index(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """An index with two versions; what it was asked for."""
-    days = {"one==1.0": datetime.date(2019, 2, 28), "two==2.0": TODAY}
+    days = {"one==1.0": datetime.date(2019, 2, 28), "two==2.0": TODAY, "always==4.0": datetime.date.min}
     asked: list[str] = []
 
     def found(version: str, day: datetime.date) -> bool:
@@ -29,9 +29,15 @@ def index(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_day_of_a_release_is_found_and_asked_for_once(tmp_path: Path, index: list[str]) -> None:
     said: list[str] = []
-    releases.renew(tmp_path, ["two==2.0", "one==1.0", "none==3.0"], TODAY, said.append)
+    releases.renew(tmp_path, ["two==2.0", "one==1.0", "none==3.0", "always==4.0"], TODAY, said.append)
 
-    assert said == ["none==3.0: the index does not tell", "one==1.0: 2019-02-28", "two==2.0: 2026-11-26"]
+    # What is there on every day comes from a place that keeps no days, such as a folder of wheels.
+    assert said == [
+        "always==4.0: the index does not tell",
+        "none==3.0: the index does not tell",
+        "one==1.0: 2019-02-28",
+        "two==2.0: 2026-11-26",
+    ]
     assert releases.load(tmp_path) == {"one==1.0": datetime.date(2019, 2, 28), "two==2.0": TODAY}
     assert len(index) < 60  # a halving, and no walk over days
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.conftest import Assay
 
+ROOT = Path(__file__).resolve().parents[1]
 Rows = dict[str, dict[str, object]]
 
 
@@ -73,6 +74,10 @@ def test_markdown_twin_has_tables_and_figures(rows: Rows, checkout: Path) -> Non
     assert "| single_process |" in text
     for name in [line.split("](")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")]:
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_committed_report_is_short_enough_for_a_summary() -> None:
+    assert (ROOT / "reports/latest/REPORT.md").stat().st_size < 60 * 1024
 
 
 def test_corrupt_and_foreign_parquet_is_named_skipped_and_untouched(rows: Rows, assay: Assay, checkout: Path) -> None:

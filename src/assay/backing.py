@@ -56,7 +56,8 @@ def aged(found: Found, today: datetime.date) -> Found:
     """The same, as `old` where its run is too old to be relied on."""
     if not found.run or found.badge == "old":
         return found
-    day = datetime.date.fromisoformat(f"{found.run[:4]}-{found.run[4:6]}-{found.run[6:8]}")
+    oldest = min(found.run, *(one.run for one in found.others), "9")
+    day = datetime.date.fromisoformat(f"{oldest[:4]}-{oldest[4:6]}-{oldest[6:8]}")
     if (today - day).days <= FRESH_DAYS:
         return found
     said = f"{found.said} That was {(today - day).days} days ago: {found.word} then."
@@ -109,8 +110,10 @@ def fact(published: str, rule: Rule, column: Column, known: Known) -> Found:
     """Read from the metadata of what was installed."""
     owners = known.installed.get(column.distribution or "", {})
     installed = owners.get(column.tool or "") or next(reversed(list(owners.values())), None)
+    day = known.releases.get(f"{installed.name}=={installed.version}") if installed else None
+    released = f", of {day}" if day else ""
     if rule.fact == "stars":
-        last = f" Installed today: {installed.name} {installed.version}." if installed else ""
+        last = f" Installed today: {installed.name} {installed.version}{released}." if installed else ""
         return Found("old", f"A count of its time; stars are not asked for.{last}")
     if installed is None:
         if column.blocked or column.distribution is None:
@@ -122,20 +125,23 @@ def fact(published: str, rule: Rule, column: Column, known: Known) -> Found:
     source = (
         f"metadata of {installed.name} {installed.version}, as installed for {installed.tool} in run {installed.run}"
     )
+    command = (
+        'duckdb -c "SELECT tool, package, version, license FROM '
+        f"'results/environments/{installed.run}.parquet' WHERE package = '{installed.name}'\""
+    )
     if rule.fact == "version":
-        day = known.releases.get(f"{installed.name}=={installed.version}")
-        said = f"{installed.version} today{f', of {day}' if day else ''} (Python {installed.python}; {source})."
-        return Found("old", said, run=installed.run)
+        said = f"{installed.version} today{released} (Python {installed.python}; {source})."
+        return Found("old", said, run=installed.run, command=command)
     claimed, stated = spdx(published), spdx(installed.license or "")
     if stated is None:
         named = f"says {installed.license!r}, which is no SPDX identifier" if installed.license else "names no licence"
-        return Found("unclear", f"The metadata {named} ({source}).", run=installed.run)
+        return Found("unclear", f"The metadata {named} ({source}).", run=installed.run, command=command)
     if claimed is None:
-        return Found("fact", f"{stated} ({source}).", run=installed.run, holds=True)
+        return Found("fact", f"{stated} ({source}).", run=installed.run, command=command, holds=True)
     if claimed == stated:
-        return Found("fact", f"{stated} ({source}).", "confirmed", run=installed.run, holds=True)
+        return Found("fact", f"{stated} ({source}).", "confirmed", run=installed.run, command=command, holds=True)
     if claimed in re.split(r" AND | OR |[()]", stated):
         text = f"The expression also covers what the package bundles: {stated} ({source})."
-        return Found("unclear", text, "unclear", run=installed.run, holds=True)
+        return Found("unclear", text, "unclear", run=installed.run, command=command, holds=True)
     said = f"{stated} today, published as {published} ({source})."
-    return Found("fact", said, "contradicted", run=installed.run, holds=True)
+    return Found("fact", said, "contradicted", run=installed.run, command=command, holds=True)

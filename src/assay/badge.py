@@ -43,6 +43,7 @@ class Found:
     trials: tuple[int, ...] = ()
     command: str = ""  # that measures it again, or for the first time
     added: str = ""  # said beside it, deciding nothing
+    others: tuple[Found, ...] = ()  # further proofs that it rests on
     holds: bool | None = None  # whether the tool has it, whatever was published; None: not known
 
     @property
@@ -67,7 +68,7 @@ def verdict(published: str, holds: bool, shows: str | None = None) -> tuple[Verd
     """Of a cell that says yes or no, and what is said of the rest where it says more than was shown."""
     claimed = claims(published)
     if shows is not None and shows != published:
-        return "", f" That is of: {shows}. What else the cell says is not measured." if published else ""
+        return "", f" Shown for {shows} alone; what else the cell says is not measured." if published else ""
     if shows is not None:
         return ("confirmed" if holds else "contradicted"), ""
     if claimed is None:

@@ -136,6 +136,7 @@ class Table:
     columns: dict[str, Column]
     published: dict[tuple[str, str], str]
     rules: dict[tuple[str, str], Rule]
+    common: dict[str, Rule]  # by row, for the cells without one of their own
     status: dict[str, Status]
 
 
@@ -144,9 +145,11 @@ def load_all(folder: Path, tools: Collection[str] | None = None) -> list[Table]:
 
     Raises ClaimsError with every fault.
     """
-    tables, faults, scenarios = [], [], scenario.find(folder).keys()
+    tables, faults = [], []
+    paths = sorted(folder.glob("*/table.csv"))
+    scenarios = scenario.find(folder).keys() if paths else set()
     statuses = statuses_of(folder / "status.toml")
-    for path in sorted(folder.glob("*/table.csv")):
+    for path in paths:
         try:
             table = load(path.parent, statuses.get(path.parent.name, {}))
             tables.append(table)
@@ -232,6 +235,7 @@ def load(folder: Path, status: dict[str, Status]) -> Table:
         columns=evidence.columns,
         published={(line[0], name): cell for line in lines for name, cell in zip(columns, line[1:], strict=True)},
         rules=rules,
+        common=evidence.rows,
         status=status,
     )
 

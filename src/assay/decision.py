@@ -136,8 +136,8 @@ def weight(cell: Cell) -> str:
     word, claimed = cell.found.word, claims(cell.published)
     if word in ("unclear", "live", "measured", "fact"):
         return "Neutral"
-    if word == "failed":
-        return "Bad"
+    if word == "failed":  # of a cause of its own, which is never a "No"
+        return "Bad" if claimed else "Neutral"
     if word not in ("confirmed", "contradicted"):
         return ""
     if cell.rule.fact:

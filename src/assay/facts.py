@@ -17,6 +17,7 @@ LICENSES = {
     "apache license, version 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0",
     "apache software license 2.0": "Apache-2.0",
+    "apache software license (apache 2.0)": "Apache-2.0",
     "bsd 3-clause": "BSD-3-Clause",
     "modified bsd": "BSD-3-Clause",
     "mit license": "MIT",

@@ -36,12 +36,14 @@ def speedup(published: str, rule: Rule, tool: str, known: Known) -> Found:
         "scenario": asked.scenario,
         "run": question.run["run"],
         "trials": tuple(row["trial"] for case in rows for row in case.ok()),
-        "command": reproduce(question, rows),
+        "command": f"{reproduce(question, rows)}\n{command} --tool {question.baseline} --tool {tool}  # the ratio",
         "added": beside(asked, tool, known),
     }
+    tried = judged(rows)
+    lost = sum(row["outcome"] != "ok" for row in tried)
     text = (
         f"{question.text['title']}: speed-up at {asked.workers} workers over {question.baseline}: "
-        f"{interval_text(ratio)}"
+        f"{interval_text(ratio)}{f'; {lost} of {len(tried)} trials were not right and are not in it' if lost else ''}"
     )
     return bounded(published, rule, asked, ratio, text, doubt(asked, answer, ratio, rows), common)
 
@@ -54,7 +56,7 @@ def bounded(
     if ratio.n < LEAST_SPEEDUPS or ratio.low is None or ratio.high is None:
         reason = f"A verdict takes {LEAST_SPEEDUPS} blocks."
     elif not reason and ratio.low <= bounds.confirmed and ratio.high >= bounds.contradicted:
-        reason = "The interval lies across."
+        reason = "The interval reaches across a bound, so neither is shown."
     if reason:
         return Found("unclear", f"{text} {reason}", "unclear", **common)
     holds = ratio.low is not None and ratio.low > bounds.confirmed
@@ -86,7 +88,11 @@ def beside(asked: Speedup, tool: str, known: Known) -> str:
     """The speed-up on work of another size."""
     answer = known.answers.get(asked.beside)
     ratio = answer.speedups.get(tool, {}).get(asked.workers) if answer else None
-    return f"{answer.question.text['title']}: {interval_text(ratio)}." if answer and ratio else ""
+    if answer is None or ratio is None:
+        return ""
+    question = answer.question
+    reason = doubt(asked, answer, ratio, cases(question, tool, asked.workers, {}))
+    return f"{question.text['title']}, work of another size: {interval_text(ratio)}. {reason}".strip()
 
 
 def gain(scenario: str, tool: str, known: Known) -> str:
@@ -101,7 +107,7 @@ def gain(scenario: str, tool: str, known: Known) -> str:
             called = answering(one, case)
             found.append(
                 f"With {workers} replicas, set at its start, it answers {interval_text(ratio)} times as much as with "
-                f"one{f'; its model was called in {processes(called)}' if called else ''} "
+                f"one{f'; its model was called in {processes(called)} at most' if called else ''} "
                 f"({scenario}, run {one.question.run['run']})."
             )
     return " ".join(found)
@@ -116,7 +122,7 @@ def proved(published: str, rule: Rule, tool: str, known: Known) -> Found:
         return lacking
     word, rest = verdict(published, True, rule.shows)
     said = " ".join(one.said for one in found)
-    return dataclasses.replace(found[-1], said=f"{said}{rest}", verdict=word)
+    return dataclasses.replace(found[0], said=f"{said}{rest}", verdict=word, others=tuple(found[1:]))
 
 
 def proof(asked: Trials, tool: str, known: Known) -> Found:
@@ -154,7 +160,9 @@ def proof(asked: Trials, tool: str, known: Known) -> Found:
     if asked.follows:
         counts = called(found, known.served.get(asked.scenario))
         if len(counts) < len(right):
-            return Found("unclear", f"{text}; processes of its model were not counted.", "unclear", **common)
+            return Found(
+                "unclear", f"{text}; some load was not valid, or its processes were not counted.", "unclear", **common
+            )
         shown = sorted({", ".join(map(str, one)) for one in counts})
         text += f"; processes in which the model was called, load by load: {' and '.join(shown)}"
         if not all(one[0] == one[-1] == 1 < max(one) for one in counts):
@@ -225,7 +233,7 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
     told = [(trial, [found[name] for name in asked.findings if name in found]) for trial, found in by_trial]
     told = [(trial, found) for trial, found in told if found]
     if not told:
-        return Found("not measured", "The probe does not ask this of it.", command=command)
+        return Found("not measured", "Its file in benchmarks/tools gives the probe no way to ask this.")
     common["trials"] = tuple(trial for trial, _ in told)
     states = {one["state"] for _, found in told for one in found}
     said = sentence("; ".join(one["said"] for one in told[-1][1]))
@@ -249,7 +257,7 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
     # `none`: the tool itself has no such thing, which is a finding and no error.
     holds = state == "passed"
     word, rest = verdict(published, holds, rule.shows)
-    return Found(badge, f"{'' if holds else 'None: '}{text}{rest}", word, holds=holds, **common)
+    return Found(badge, f"{'' if holds else 'It has none: '}{text}{rest}", word, holds=holds, **common)
 
 
 def sentence(said: str) -> str:

@@ -51,8 +51,8 @@ def write(path: Path, known: Mapping[str, datetime.date]) -> None:
 
 
 def uploaded(version: str, today: datetime.date) -> datetime.date | None:
-    """The first day by whose end uv finds the version; None where it does not today."""
-    if not found(version, today):
+    """The first day by whose end uv finds the version; None where it never does, or always: then no day is told."""
+    if not found(version, today) or found(version, FIRST):
         return None
     first, last = FIRST, today
     while first < last:

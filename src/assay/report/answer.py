@@ -155,6 +155,16 @@ def alarms(one: Answer) -> list[str]:
         found.append(
             f"Trials of {', '.join(invalid)} were invalid; see [failures](failures.html). Their speed is not shown."
         )
+    lost = collections.Counter(
+        (case.name, row["outcome"])
+        for case in one.cases
+        for row in case.rows
+        if case.ok() and row["outcome"] not in ("ok", "invalid")
+    )
+    found += [
+        f"{name}: {count} of its trials ended as {outcome} and are not in its figures; see [failures](failures.html)."
+        for (name, outcome), count in sorted(lost.items())
+    ]
     exposed = sorted({row["exposed"] for case in one.cases for row in case.rows if row["exposed"]})
     found += [f"Not isolated: trials shared the host's network ({reason})." for reason in exposed]
     total = sum(len(case.rows) for case in one.cases)
@@ -178,12 +188,33 @@ def why(case: Case) -> str:
 
 
 def provenance(question: Question) -> str:
-    run, machine = question.run, json.loads(question.run["machine"])
+    run = question.run
     commit = (run["commit"] or "no commit")[:12]
-    gpus = "".join(f", {gpu['name']}" for gpu in machine.get("gpus") or ())
     return (
-        f"Run `{run['run']}`, profile {run['profile']}, seed {run['seed']}, commit `{commit}`, on {machine['cpu']} "
-        f"with {len(machine['cpuset'])} cores and {machine['memory_bytes'] / 2**30:.0f} GiB{gpus}."
+        f"Run `{run['run']}`, profile {run['profile']}, seed {run['seed']}, commit `{commit}`, on {hardware(question)}."
+    )
+
+
+def hardware(question: Question) -> str:
+    """What a run was measured on, in a few words."""
+    machine = json.loads(question.run["machine"])
+    gpus = "".join(f", {gpu['name']}" for gpu in machine.get("gpus") or ())
+    memory = machine["memory_bytes"] / 2**30
+    return f"{machine['cpu']} with {len(machine['cpuset'])} cores and {memory:.0f} GiB{gpus}"
+
+
+def rests_on(questions: Sequence[Question]) -> str:
+    """What a report was made of: runs, days, commits and machines, and how many trials were not right."""
+    runs = {question.run["run"]: question.run for question in questions}
+    days = sorted({run["started_utc"][:10] for run in runs.values()})
+    commits = {(run["commit"] or "no commit") for run in runs.values()}
+    machines = sorted({hardware(question) for question in questions})
+    trials = [row for question in questions for case in question.cases for row in case.rows]
+    wrong = sum(row["outcome"] != "ok" for row in trials)
+    return (
+        f"Measured {f'on {days[0]}' if len(days) == 1 else f'from {days[0]} to {days[-1]}'}: {len(runs)} runs at "
+        f"{len(commits)} commits of assay, on {'; and on '.join(machines)}. Of {len(trials)} trials {wrong} were not "
+        "ok: see [failures](failures.html)."
     )
 
 

@@ -14,7 +14,7 @@ from assay.claims import Status
 from assay.claims import Table as Published
 from assay.report.document import Cell, Code, Details, Heading, Items, Matrix, Page, Paragraph, Part, Table
 
-MANY = 12  # sentences on the index, before they are folded
+MANY = 12  # sentences of what was confirmed, before they are folded
 MEANINGS = {
     "confirmed": "measured, proved or read, and the published cell holds",
     "contradicted": "measured, proved or read, and the published cell does not hold",
@@ -29,6 +29,15 @@ MEANINGS = {
     "not measured": "assay has a rule for it and no result yet",
     "judgement": "people's, kept as it was published, or said of a tool's documentation and not tried",
     "not measurable": "needs an account, a cluster or a vendor's service; it says what to attach",
+}
+
+REST = {  # what the front says of the badges that are no verdicts
+    "were tried or read without a verdict": ("fact", "live", "measured"),
+    "failed here": ("failed",),
+    "are people's judgement": ("judgement",),
+    "are of their time": ("old",),
+    "are out of reach of this machine": ("blocked", "skipped", "not measurable"),
+    "are not measured yet": ("not measured",),
 }
 
 
@@ -59,26 +68,32 @@ def front_parts(
         for one in tables
     ]
     total = sum(sum(one.counts().values()) for one in tables)
-    shown = {
-        word: sum(one.counts().get(word, 0) for one in tables) for word in ("confirmed", "contradicted", "unclear")
-    }
-    backed = ", ".join(f"{count} {word}" for word, count in shown.items())
+    counted = {word: sum(one.counts().get(word, 0) for one in tables) for word in BADGES}
+    backed = ", ".join(f"{counted[word]} {word}" for word in ("confirmed", "contradicted", "unclear"))
+    rest = ", ".join(
+        f"{sum(counted[word] for word in those)} {what}"
+        for what, those in REST.items()
+        if any(counted[word] for word in those)
+    )
     source = "; ".join(sorted({one.table.source for one in tables}))
     parts: list[Part] = [
         Heading("The published tables"),
         Paragraph(
-            f"Of {total} published cells ({source}), {backed}. The rest is people's judgement, of its time, or not "
-            "measured, and says so. A cell opens to the rule, the value with its n, the trials behind it and the "
-            "command that checks it.",
+            f"Of {total} published cells ({source}), {backed}. Of the rest {rest}. A cell opens to the rule, the value "
+            "with its n, the trials behind it and the command that asks again.",
             "lead",
+        ),
+        Paragraph(
+            "Commands are typed in a checkout: `nox` is `uvx nox` where it is not installed, and `assay` is in "
+            "`.nox/bench/bin` once `nox -s bench` has run."
         ),
         Table(["Table", "Cells", *(f"{BADGES[word]} {word}" for word in words)], rows, "Published cells by badge."),
     ]
-    for word in ("contradicted", "confirmed"):
+    for word in ("contradicted", "unclear", "failed", "confirmed"):
         cells = [(one.table, cell) for one in tables for cell in one.those(word)]
         if cells:
             listed = Items([sentence(table, cell) for table, cell in cells])
-            if len(cells) > MANY:
+            if word == "confirmed" and len(cells) > MANY:
                 parts.append(Details(f"{word.capitalize()}: {len(cells)} cells", [listed]))
             else:
                 parts += [Heading(word.capitalize(), 3), listed]
@@ -113,7 +128,8 @@ def timeline(tables: Sequence[Published], releases: Mapping[str, datetime.date])
 def sentence(table: Published, cell: Judged) -> str:
     link = f"{path(table)}#{anchor(cell.row, cell.column)}"
     published = f'published "{cell.published}"' if cell.published else "not in the published table"
-    return f"[{table.title}, {cell.row}, {cell.column}]({link}): {published}. {cell.found.said}"
+    said = f"{cell.found.said} {cell.found.added}".strip()
+    return f"[{table.title}, {cell.row}, {cell.column}]({link}): {published}. {said}"
 
 
 def table_parts(one: Backed, today: datetime.date, tools: Collection[str], scenarios: Collection[str]) -> list[Part]:
@@ -130,11 +146,7 @@ def table_parts(one: Backed, today: datetime.date, tools: Collection[str], scena
         Heading("How each row is backed"),
         Table(
             ["Row", "Kind", "What is run or read", "It holds if"],
-            [
-                [row, rule.kind, rule.how, rule.rule]
-                for row in table.rows
-                for rule in [table.rules[row, next(iter(table.columns))]]
-            ],
+            [[row, rule.kind, rule.how, rule.rule] for row in table.rows for rule in [table.common[row]]],
         ),
         Heading("Tools"),
         Items(
@@ -186,13 +198,14 @@ def cell_parts(cell: Judged, scenarios: Collection[str]) -> list[Part]:
     parts: list[Part] = [Paragraph(f"{kind}{found.said}")]
     if found.added:
         parts.append(Paragraph(found.added))
-    parts.append(Paragraph(f"Rule ({cell.rule.kind}): {cell.rule.rule}."))
-    if found.run:
-        trials = f", trials {', '.join(map(str, sorted(found.trials)))}" if found.trials else ""
-        figure = f" [Figure and trials](scenarios/{found.scenario}.html)." if found.scenario in scenarios else ""
-        parts.append(Paragraph(f"Run `{found.run}`{trials}.{figure}"))
-    if found.command:
-        parts.append(Code(found.command))
+    parts.append(Paragraph(f"How ({cell.rule.kind}): {cell.rule.how}. Rule: {cell.rule.rule}."))
+    for one in (found, *found.others):
+        if one.run:
+            trials = f", trials {', '.join(map(str, sorted(one.trials)))}" if one.trials else ""
+            figure = f" [Figure and trials](scenarios/{one.scenario}.html)." if one.scenario in scenarios else ""
+            parts.append(Paragraph(f"Run `{one.run}`{trials}.{figure}"))
+        if one.command:
+            parts.append(Code(one.command))
     return parts
 
 

@@ -156,7 +156,8 @@ def render_markdown(parts: Sequence[Part], figures: str) -> str:
             case Table():
                 lines += markdown_table(part)
             case Picture():
-                alt = plain(part.figure.alt.replace("[", "(").replace("]", ")"))
+                # The numbers are in the tables, and a page for a CI summary has to be short.
+                alt = plain(part.figure.title.replace("[", "(").replace("]", ")"))
                 lines += [f"![{alt}]({figures}/{part.figure.name}.png)", "", plain(part.caption), ""]
             case Matrix():
                 columns = [part.corner, *(title for title, _ in part.columns)]

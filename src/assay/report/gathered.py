@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from assay import backing, claims, cost, facts, measured, ranking, releases, served, store, tool
@@ -38,8 +40,14 @@ class Gathered:
     releases: Mapping[str, datetime.date]  # day by name==version
     going_on: bool  # read from a journal: the run has not ended
     faults: list[str]  # what in results was skipped
+    digests: dict[str, str]  # SHA-256 of the runs' files, by path below results
     prices: Prices | None
     ruler: dict[str, Any] | None  # what `nox -s overhead` measured last
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def newest_day(questions: Sequence[Question]) -> datetime.date:
@@ -115,6 +123,11 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
         releases=released,
         going_on=journal is not None,
         faults=archive.faults,
+        digests={
+            str(path.relative_to(layout.results)): digest(path)
+            for path in sorted(layout.results.glob("*/*.parquet"))
+            if path.stem in chosen
+        },
         prices=cost.load(layout.root / "prices.toml"),
         ruler=json.loads(ruler.read_text()) if (ruler := layout.results / "overhead.json").exists() else None,
     )

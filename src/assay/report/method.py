@@ -29,7 +29,13 @@ RULES = (
         "One tool runs under a second name. How far it is from itself is the noise floor; where the interval of that "
         "ratio excludes 1, no verdict is given.",
     ),
-    ("Blocks a profile", "smoke 1, quick 3, standard 7, full 10. Below 5 no interval and no verdict."),
+    ("Blocks a profile", "smoke 1, quick 3, standard 7, full 10. Below 5 no interval and no verdict on speed."),
+    (
+        "Published cells",
+        "A speed-up confirms with its whole 95 % interval above the rule's bound (1.3) and contradicts below the other "
+        "(1.1), from 7 blocks on. A proof, such as trials whose every answer was checked or what a probe found, is "
+        "asked for three times; mixed or fewer ones are unclear. A result is relied on for 180 days.",
+    ),
     (
         "Interval",
         "Geometric mean of per-block ratios with the paired t interval on their logs, 95 %; beside it a percentile "
@@ -127,7 +133,7 @@ HINTS = (
     ("NOISE", "The machine was busy: run on an idle one, or calibrate with assay doctor --noise."),
     ("timeout", "Raise measure.timeout or measure.launch_timeout if the tool only needs longer."),
     ("out_of_memory", "Raise measure.memory, or use smaller options."),
-    ("environment", "The environment could not be made; the last lines are the installer's."),
+    ("environment", "The environment could not be made, or lacks what the tool imports; the last lines say which."),
     ("unsupported", "Not a failure: the tool or this machine does not offer it."),
     ("crashed", "The process died; the log's last lines may say why."),
     ("error", "See the last lines of the log; assay try TOOL SCENARIO runs one trial in the foreground."),

@@ -330,15 +330,21 @@ def method_parts(questions: Sequence[Question]) -> list[Part]:
     ]
 
 
-def data_parts(runs: Sequence[str], faults: Sequence[str]) -> list[Part]:
+def data_parts(runs: Sequence[str], faults: Sequence[str], digests: Mapping[str, str]) -> list[Part]:
+    """`digests` are by path below the results folder."""
     parts: list[Part] = [
         Paragraph("Everything here was made from these files; samples and requests are kept raw."),
         Table(["Run", "Files"], [[run, f"`results/*/{run}.parquet`"] for run in runs]),
+        Details(
+            f"SHA-256 of {len(digests)} files",
+            [Code("\n".join(f"{digest}  results/{path}" for path, digest in digests.items()))],
+        ),
         Code(
             "import pandas\n"
             'trials = pandas.read_parquet("results/trials")\n'
             'samples = pandas.read_parquet("results/samples")'
         ),
+        Code('import polars\ntrials = polars.scan_parquet("results/trials/*.parquet").collect()'),
         Code(
             'duckdb -c "SELECT label, workers, median(samples / window_ns * 1e9) AS samples_per_s\n'
             "FROM 'results/trials/*.parquet' WHERE outcome = 'ok' AND kind = 'trial' GROUP BY ALL ORDER BY ALL\""
@@ -376,9 +382,7 @@ def markdown(
         if note := verdict_note(one):
             parts.append(Paragraph(note))
         parts.append(Items(sentences(one)))
-        parts += picture_parts(
-            one, drawn[id(one)], ("throughput", "difference", "scaling", "start", "memory", "quality")
-        )
+        parts += picture_parts(one, drawn[id(one)], ("throughput", "scaling", "start"))
         parts.append(case_table(one))
         parts += [table for table in (comparison_table(one), speedup_table(one)) if table]
         parts.append(Paragraph(provenance(one.question)))

@@ -12,6 +12,7 @@ from assay.report.document import Code, Details, Heading, Paragraph, Part, Table
 from assay.report.figures import interval_text
 from assay.statistics import geometric
 
+STATES = "failed: tried, and wrong; none: tried, and the tool has none or refuses; declined: said, not tried."
 SYMBOLS = {"passed": "✓", "failed": "!", "none": "–", "declined": "✎"}
 
 
@@ -38,16 +39,30 @@ def finding_table(question: Question) -> Table:
     return Table(
         columns,
         [row[: len(columns)] for row in rows],
-        "failed: tried, and wrong; none: tried, and the tool has none or refuses; declined: said, not tried.",
+        STATES,
     )
+
+
+def overview(question: Question) -> Table:
+    """A row a tool: the names of what was found, by how it ended; with how often where trials differ."""
+    rows = []
+    for case in question.cases:
+        cells: dict[str, list[str]] = {state: [] for state in SYMBOLS}
+        for name, times in findings(case).items():
+            counts = collections.Counter(one["state"] for one in times)
+            for state, count in counts.items():
+                cells[state].append(name if len(counts) == 1 else f"{name} ({count} of {len(times)})")
+        if any(cells.values()):
+            rows.append([case.label, *(", ".join(cells[state]) or "-" for state in SYMBOLS)])
+    return Table(["Tool", *(f"{symbol} {state}" for state, symbol in SYMBOLS.items())], rows, STATES)
 
 
 def index_parts(question: Question) -> list[Part]:
     return [
         Heading(question.text["title"]),
         Paragraph(question.text["question"], "lead"),
-        finding_table(question),
-        Paragraph(f"{provenance(question)} [All trials](scenarios/{question.name}.html)."),
+        overview(question),
+        Paragraph(f"{provenance(question)} [What each said, and all trials](scenarios/{question.name}.html)."),
     ]
 
 
@@ -57,20 +72,31 @@ def scenario_parts(question: Question) -> list[Part]:
         Paragraph(provenance(question)),
         Paragraph(
             "Each tool is asked by assay's own code (`benchmarks/probes.py`) over the few verbs that its file gives; "
-            "values are drawn anew in each trial, and what was handed over is deleted before it is asked for."
+            "what a tool must give back is drawn anew in each trial, and deleted here before it is asked for."
         ),
     ]
     if question.text.get("shows_not"):
         parts.append(Paragraph(f"What it does not show: {question.text['shows_not']}"))
     rows = [
-        [case.label, str(row["block"] + 1), row["outcome"], f"{row['wall_ns'] / 1e9:.1f}" if row["wall_ns"] else "-"]
+        [
+            case.label,
+            str(row["block"] + 1),
+            row["outcome"],
+            f"{row['wall_ns'] / 1e9:.1f}" if row["wall_ns"] else "-",
+            ", ".join(
+                f"{one['name']} {one['value']:.3f}"
+                for one in json.loads(row["findings"] or "[]")
+                if one.get("value") is not None
+            )
+            or "-",
+        ]
         for case in question.cases
         for row in case.rows
     ]
     return [
         *parts,
         finding_table(question),
-        Details("Every trial", [Table(["Tool", "Block", "Outcome", "Whole trial (s)"], rows)]),
+        Details("Every trial", [Table(["Tool", "Block", "Outcome", "Whole trial (s)", "Ratios measured"], rows)]),
         Heading("Again"),
         Code(reproduce(question)),
         Details("The scenario's file", [Code(question.run["scenario_text"].rstrip())]),

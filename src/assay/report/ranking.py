@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from assay.measured import METRICS, Question
-from assay.ranking import DRAWS, ROBUST, Criterion, Figure, Ranking, Values
+from assay.ranking import DRAWS, ROBUST, ClaimGate, Criterion, Figure, FigureGate, Ranking, Values
 from assay.report.document import Heading, Items, Paragraph, Part, Table
 from assay.served import QUANTILES, Served
 from assay.statistics import LEAST_BLOCKS
@@ -70,14 +70,13 @@ def component_parts(one: Ranking) -> list[Part]:
         answer = f"**No robust winner**: no tool is first in {ROBUST:.0%} of the draws."
     else:
         answer = "No tool passes every gate."
-    names = [gate for gate, _, _ in next(iter(one.gates.values()), [])]
     parts: list[Part] = [
         Paragraph(answer),
         Heading("Must: gates", 3),
         Table(
-            ["Tool", *names],
+            ["Tool", *map(gate_title, one.moscow.must)],
             [[tool, *(f"{state}: {why}" for _, state, why in states)] for tool, states in sorted(one.gates.items())],
-            "Unknown is not a pass.",
+            "Passed, missed or unknown, with the badge of the tool's cell or its figure. Unknown is not a pass.",
         ),
     ]
     if one.scores:
@@ -117,6 +116,10 @@ def component_parts(one: Ranking) -> list[Part]:
     if one.moscow.wont:
         parts.append(Items([f"Will not count: {wont.claim}, since {wont.reason}." for wont in one.moscow.wont]))
     return parts
+
+
+def gate_title(gate: ClaimGate | FigureGate) -> str:
+    return f"{gate.claim} ({' or '.join(gate.allowed)})" if isinstance(gate, ClaimGate) else gate.name
 
 
 def weighed(criterion: Criterion) -> str:

@@ -12,8 +12,8 @@ from assay.journal import write_whole
 from assay.report import claims as claimed
 from assay.report import decisions, probed
 from assay.report import tools as tool_pages
-from assay.report.answer import summary
-from assay.report.document import Details, Page, render_html
+from assay.report.answer import rests_on, summary
+from assay.report.document import Details, Page, Paragraph, Part, render_html
 from assay.report.drawing import draw
 from assay.report.figures import Palette, save
 from assay.report.gathered import gather
@@ -63,7 +63,8 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     records = decisions.pages(layout.root / "decisions")
     shown = {question.name for question in questions}
     front = claimed.front_parts(tables, records, bool(found.rankings), found.releases)
-    index = front + index_parts(answers, drawn, found.going_on)
+    head: list[Part] = [Paragraph(rests_on(questions))]
+    index = head + front + index_parts(answers, drawn, found.going_on)
     index += [part for one in found.offered for part in served_pages.index_parts(one, drawn[id(one)])]
     index += [part for one in questions if one.probes for part in probed.index_parts(one)]
     pages = [
@@ -112,7 +113,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
         Page("failures.html", "Failures", failure_parts(questions)),
         Page("machine.html", "Machine", machine_parts(questions, found.environments, found.ruler)),
         Page("method.html", "Method", method_parts(questions)),
-        Page("data.html", "Data", data_parts(found.runs, found.faults)),
+        Page("data.html", "Data", data_parts(found.runs, found.faults, found.digests)),
     ]
     # Rendered beside the old report and put in its place whole, so that a reader never sees a mixture.
     partial = output.with_name(output.name + ".partial")
@@ -127,7 +128,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     write_whole(
         partial / "REPORT.md",
         markdown(
-            [part for part in front if not isinstance(part, Details)],
+            [part for part in head + front if not isinstance(part, Details)],
             answers,
             drawn,
             sections,

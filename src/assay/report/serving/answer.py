@@ -122,9 +122,11 @@ def sentences(one: Served) -> list[str]:
     for rate in one.rates:
         rows = ranked(one, lambda case, rate=rate: quantile_estimate(one.at(case, "server", rate), 0.99))  # type: ignore[misc]
         behind = [
-            title(one, case)
+            f"{title(one, case)} ({saturated} of {len(loads)})"
             for case in one.cases
-            if not case.control and any(load.saturated for load in one.at(case, "server", rate))
+            if not case.control
+            and (loads := one.at(case, "server", rate))
+            and (saturated := sum(load.saturated for load in loads))
         ]
         text = ""
         if rows:
@@ -136,7 +138,10 @@ def sentences(one: Served) -> list[str]:
                 text += f"; the highest that of **{title(one, last)}**, {interval_text(high, 'ms')}"
             text += "."
         if behind:
-            text += f" At {rate:g} requests/s on {server_cores(one)} these fell behind: {', '.join(sorted(behind))}."
+            text += (
+                f" At {rate:g} requests/s on {server_cores(one)} these fell behind, in so many of their trials: "
+                f"{', '.join(sorted(behind))}."
+            )
         if text:
             found.append(text.strip())
     starts = ranked(one, ready)

@@ -101,7 +101,7 @@ def markdown_parts(one: Served, drawn: Mapping[str, Figure]) -> list[Part]:
         *(Paragraph(alarm.replace("(failures.html)", "(#failures)"), "warning") for alarm in alarms(one)),
         *note(one),
         Items(sentences(one)),
-        *picture_parts(drawn, KINDS),
+        *picture_parts(drawn, ("latency", "start")),
         load_table(one),
         server_table(one),
         Paragraph(provenance(one.question)),

@@ -21,7 +21,8 @@ def load_table(one: Served) -> Table:
         for rate in one.rates:
             loads = [load for load in one.loads.get(key(case), []) if load.kind == "server" and load.rate == rate]
             valid = [load for load in loads if load.valid]
-            state = "fell behind" if any(load.saturated for load in valid) else ("ok" if valid else "not valid")
+            behind = sum(load.saturated for load in valid)
+            state = f"fell behind in {behind} of {len(valid)}" if behind else ("ok" if valid else "not valid")
 
             def shown(value: Estimate | None) -> str:
                 return "-" if value is None else amount(float(f"{value.value:.4g}"))
