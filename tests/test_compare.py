@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from assay import compare
+from assay import compare, reproduce
 from assay import statistics as rules
 from assay.compare import Side
 from assay.errors import UsageError
@@ -120,6 +120,30 @@ def test_the_command_writes_a_page_and_refuses_what_has_nothing_in_common(
     done = assay("compare", str(run), str(run))
     assert done.returncode == 2
     assert "RUN:TOOL" in done.stderr
+
+
+def asked(states: list[str], value: float) -> tuple[Question, Case]:
+    findings = [json.dumps([{"name": "tune", "state": state, "said": "", "value": value}]) for state in states]
+    rows = [{"outcome": "ok", "block": block, "findings": found} for block, found in enumerate(findings)]
+    one = dataclasses.replace(question("a", 1, 1), text={"capability": "probe"})
+    return one, Case("t", "t", "cpu", 1, False, rows)
+
+
+def test_what_was_found_is_compared_and_so_is_its_ratio(capsys: pytest.CaptureFixture[str]) -> None:
+    before, same, flipped = (
+        asked(["passed"] * 7, 1.6),
+        asked(["passed"] * 7, 1.6),
+        asked(["passed"] * 6 + ["none"], 1.0),
+    )
+    counts, again, other = (reproduce.counts_of(None, *one)["tune"] for one in (before, same, flipped))
+    (metric, values), (_, fallen) = (next(iter(reproduce.figures_of(None, *one).items())) for one in (before, flipped))
+
+    assert reproduce.same("tune", counts, again)
+    assert not reproduce.same("tune", counts, other)
+    assert not reproduce.same("tune", counts, None)
+    assert "recorded passed 7 of 7\n  now      passed 6 of 7; none 1 of 7: they differ" in capsys.readouterr().out
+    assert reproduce.verdict(metric, values, values)
+    assert not reproduce.verdict(metric, values, fallen)
 
 
 def test_a_stored_case_is_measured_again_with_its_packages(

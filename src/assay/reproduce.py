@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import shutil
 from typing import Any
 
-from assay import environment, machine, measured, run, served, store
+from assay import environment, machine, measured, proof, run, served, store
 from assay import statistics as rules
 from assay.environment import Package
 from assay.errors import UsageError
@@ -26,13 +27,14 @@ class Recorded:
     question: Question
     case: Case
     figures: dict[Metric, dict[int, float]]  # metric to block to value
+    counts: dict[str, collections.Counter[str]]  # of what was found, how often each outcome
     packages: dict[str, list[Package]]  # by tool
     pythons: dict[str, str]  # version by tool
     address: str | None
 
 
 def again(cell: str, run_name: str | None, place: Layout, argv: list[str]) -> int:
-    """Measure `SCENARIO/TOOL/DEVICE/WORKERS` again and say whether the intervals agree.
+    """Measure `SCENARIO/TOOL/DEVICE/WORKERS` again and say whether intervals and findings agree.
 
     Returns 0 where they do or where there are too few blocks to say, else 1. What is measured stays under
     `.assay/reproduce`, apart from the results that reports are made of. Raises UsageError for an unknown cell.
@@ -70,10 +72,13 @@ def again(cell: str, run_name: str | None, place: Layout, argv: list[str]) -> in
     with store.query(None, journal) as connection:
         (now,) = measured.questions(connection, [journal.run])
         found = next(one for one in now.cases if one.label == case.label)
-        figures = figures_of(connection, now, found)
+        figures, counts = figures_of(connection, now, found), counts_of(connection, now, found)
     for line in changed(question, now):
         print(line)
     agrees = [verdict(metric, values, figures.get(metric, {})) for metric, values in recorded.figures.items()]
+    agrees += [same(name, before, counts.get(name)) for name, before in recorded.counts.items()]
+    if not any(recorded.figures.values()) and not recorded.counts:
+        print("nothing to compare: the run recorded too few requests for a p99, and nothing was asked")
     return int(not all(agrees) or not found.ok())
 
 
@@ -98,6 +103,7 @@ def find(cell: str, run_name: str | None, place: Layout) -> Recorded:
             question=question,
             case=case,
             figures=figures_of(connection, question, case),
+            counts=counts_of(connection, question, case),
             packages={row["tool"]: [Package(*package) for package in row["packages"] or []] for row in built},
             pythons={row["tool"]: row["python"] or "" for row in built},
             address=case.rows[0]["address"],
@@ -105,13 +111,46 @@ def find(cell: str, run_name: str | None, place: Layout) -> Recorded:
 
 
 def figures_of(connection: Any, question: Question, case: Case) -> dict[Metric, dict[int, float]]:
-    """What the case is judged by: throughput, or the response's p99 at each rate."""
+    """What the case is judged by: throughput, the response's p99 at each rate, or the values of what was found."""
+    if question.probes:
+        found: dict[Metric, dict[int, float]] = {}
+        for row in case.ok():
+            for one in json.loads(row["findings"] or "[]"):
+                if one.get("value") is not None:
+                    ratio = Metric(f"value {one['name']}", f"{one['name']}: the ratio measured", "")
+                    found.setdefault(ratio, {})[row["block"]] = one["value"]
+        return found
     if not question.serves:
         return {THROUGHPUT: case.values(THROUGHPUT)}
     one = served.served(connection, question)
     return {
         Metric(f"p99 {rate}", f"Response p99 at {rate:g}/s", "ms"): one.blocks(case, rate, TAIL) for rate in one.rates
     }
+
+
+def counts_of(connection: Any, question: Question, case: Case) -> dict[str, collections.Counter[str]]:
+    """What was found, by name; and in how many processes a server's model was called, where that was ever several."""
+    counts: dict[str, collections.Counter[str]] = {}
+    for row in case.ok():
+        for one in json.loads(row["findings"] or "[]"):
+            counts.setdefault(one["name"], collections.Counter())[one["state"]] += 1
+    called = proof.called([case], served.served(connection, question)) if question.serves else []
+    if any(count > 1 for one in called for count in one):
+        name = "processes that called the model, load by load"
+        counts[name] = collections.Counter(", ".join(map(str, one)) for one in called)
+    return counts
+
+
+def same(name: str, before: collections.Counter[str], now: collections.Counter[str] | None) -> bool:
+    """Print how often what was found then and now, and whether it is the same."""
+
+    def told(counts: collections.Counter[str]) -> str:
+        return "; ".join(f"{what} {count} of {counts.total()}" for what, count in counts.items()) or "not found"
+
+    now = now or collections.Counter()
+    agree = before.keys() == now.keys()
+    print(f"{name}\n  recorded {told(before)}\n  now      {told(now)}: {'they agree' if agree else 'they differ'}")
+    return agree
 
 
 def changed(before: Question, now: Question) -> list[str]:
