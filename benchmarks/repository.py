@@ -15,7 +15,7 @@ class Repository:
     def git(self, *arguments: str) -> str:
         """What git answers there, as someone."""
         command = ["git", "-c", "user.name=someone", "-c", "user.email=someone@example.org", *arguments]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, cwd=self.folder, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
     def commit(self) -> str:
         """Everything in the folder as it is; returns the commit."""

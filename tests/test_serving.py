@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from assay import served, store
+from assay import companion, served, store
 from assay.measured import questions
 from tests.conftest import TOOLS, Assay, loads
 
@@ -103,6 +104,19 @@ def test_calls_of_the_model_are_counted_by_their_rows(offered: Rows) -> None:
     assert list(sizes) == ["1"]  # this server joins no requests
     assert abs(sizes["1"] - offered["serves"]["completed"]) <= 3
     assert offered["serves"]["answering_processes"] == 1
+
+
+def test_a_process_counts_only_where_it_was_called(tmp_path: Path) -> None:
+    def reading(**calls: list[int]) -> dict[str, numpy.ndarray]:
+        for name, counts in calls.items():
+            numpy.array([0, *counts], numpy.int64).tofile(tmp_path / f"batches-{name}")
+        return companion.calls(tmp_path)
+
+    before = reading(one=[5], gone=[9])  # rows of a call are the place: five calls of one row
+    after = reading(one=[7, 1], gone=[9], new=[0, 0, 2])
+
+    assert companion.between(before, after) == ({1: 2, 2: 1, 3: 2}, 2)
+    assert companion.between(after, after) == ({}, 0)
 
 
 def test_every_request_is_kept_with_its_stamps(trials: Rows, offered: Rows, checkout: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,20 @@ class Client:
             found: dict[str, Any] = {"server_cpu_s": None, "batch_sizes": None, "answering_processes": None}
             if len(seen) == 2:
                 (cpu_before, calls_before), (cpu_after, calls_after) = seen["opens"], seen["closes"]
-                made = [counts - calls_before.get(process, 0) for process, counts in calls_after.items()]
-                total = sum(made, start=numpy.zeros(BATCH_SIZES + 1, numpy.int64))
-                sizes = {int(size): int(total[size]) for size in numpy.flatnonzero(total)}
+                sizes, processes = between(calls_before, calls_after)
                 found |= {"server_cpu_s": cpu_after - cpu_before}
                 if sizes:
-                    busy = sum(bool(counts.any()) for counts in made)
-                    found |= {"batch_sizes": json.dumps(sizes), "answering_processes": busy}
+                    found |= {"batch_sizes": json.dumps(sizes), "answering_processes": processes}
             rows.append({"run": run, "trial": trial, **row, **found})
         return rows
+
+
+def between(before: Mapping[str, numpy.ndarray], after: Mapping[str, numpy.ndarray]) -> tuple[dict[int, int], int]:
+    """Calls of the model by their rows, and the processes that made any, between two readings of `calls`."""
+    made = [counts - before.get(process, 0) for process, counts in after.items()]
+    total = sum(made, start=numpy.zeros(BATCH_SIZES + 1, numpy.int64))
+    sizes = {int(size): int(total[size]) for size in numpy.flatnonzero(total)}
+    return sizes, sum(bool(counts.any()) for counts in made)
 
 
 def calls(scratch: Path) -> dict[str, numpy.ndarray]:
