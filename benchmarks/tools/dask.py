@@ -12,7 +12,7 @@
 # title = "Dask"
 # homepage = "https://distributed.dask.org"
 # devices = ["cpu", "cuda"]
-# settings = ["malloc_trim"]
+# settings = ["malloc_trim", "sharding"]
 # ///
 """Dask: ranks of DistributedDataParallel as pinned tasks, one a worker; data frames for batch inference."""
 
@@ -39,7 +39,7 @@ def train(job: Training) -> Iterable[RankLog]:
         # None removes it; leaving the key out would merge and keep it.
         dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
     if job.address:
-        if job.settings:
+        if "malloc_trim" in job.settings:
             raise Unsupported("settings of the nanny belong to whoever started the cluster")
         with Client(job.address) as client:
             client.upload_file(str(job.archive()))
@@ -92,10 +92,13 @@ def train_rank(job: Training, rank: int, host: str, port: int) -> RankLog:
     from torch.nn.parallel import DistributedDataParallel
 
     from benchmarks.loop import bare_step
+    from benchmarks.sharding import ShardedStep
 
     os.environ |= {"MASTER_ADDR": host, "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(job.workers)}
     torch.distributed.init_process_group("nccl" if job.device == "cuda" else "gloo")
     try:
+        if job.settings.get("sharding") == "full":  # Dask places ranks, and leaves the model to torch
+            return job.run(rank, ShardedStep)
         return job.run(rank, lambda model, optimizer: bare_step(DistributedDataParallel(model), optimizer))
     finally:
         torch.distributed.destroy_process_group()
