@@ -145,9 +145,8 @@ TRIALS = pa.schema(
         pa.field("slo_within_ns", pa.int64()),
         pa.field("slo_low", pa.float64()),  # highest rate that passed; null: none did
         pa.field("slo_high", pa.float64()),  # lowest rate that failed; null: none did
-        pa.field(
-            "findings", pa.string()
-        ),  # of probes, JSON: a list of name, state (passed, failed, none, declined), said
+        # Of probes, JSON: a list of name, state (passed, failed, none, declined), said, and value or null.
+        pa.field("findings", pa.string()),
     ]
 )
 
