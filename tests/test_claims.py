@@ -18,7 +18,7 @@ from assay.badge import Known
 from assay.errors import ClaimsError
 from assay.measured import Case, Question
 from assay.report import claims as pages
-from assay.report.answer import answer
+from assay.report.answer import alarms, answer
 from assay.report.document import Code, Heading, Page, Paragraph, Table, render_html, render_markdown
 from assay.served import Load, Served
 
@@ -214,6 +214,21 @@ def test_a_cell_shows_every_proof_that_it_rests_on(tmp_path: Path) -> None:
     assert one.cells["Type of training", "Ray"].found.badge == "old"  # by the oldest of them
 
 
+def test_trials_that_a_figure_lacks_are_said(tmp_path: Path) -> None:
+    told = known()
+    question = told.questions["strong"]
+    question.run["dirty"] = False
+    for row in (row for one in question.cases for row in one.rows):
+        row["exposed"] = None
+    question.case("ray", "cpu", 2).rows[0]["outcome"] = "timeout"
+    told = dataclasses.replace(told, answers={"strong": answer(question, "cpu")})
+    cells = backing.back(claims.load(folder(tmp_path), {}), told).cells
+
+    assert "1 of 10 trials were not right and are not in it" in cells["Scalable training", "Ray"].found.said
+    assert "not right" not in cells["Scalable training", "Dask"].found.said
+    assert alarms(told.answers["strong"])[0].startswith("ray ×2: 1 of its trials ended as timeout")
+
+
 def test_an_old_result_is_shown_as_old(tmp_path: Path) -> None:
     told = dataclasses.replace(known(), today=datetime.date(2027, 6, 1))
     cell = backing.back(claims.load(folder(tmp_path), {}), told).cells["Scalable training", "Ray"]
@@ -265,7 +280,7 @@ def test_a_gpu_is_proved_by_ranks_that_report_it_and_by_memory_that_holds_the_mo
     )
     table = claims.load(folder(tmp_path, evidence=text), {})
     for device, held, word in (("cuda:0", 100, "confirmed"), ("cuda:0", 99, "unclear"), ("cpu", 100, "unclear")):
-        told = known()
+        told = dataclasses.replace(known(), answers={})
         case = dataclasses.replace(told.questions["strong"].cases[1], device="cuda")
         told.questions["strong"].cases[1] = case
         for row in case.rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from assay import backing, claims, decision
 from assay.backing import Backed
+from assay.badge import Found
 from assay.errors import UsageError
 from assay.report import decisions
 from assay.report.document import Items, render_html
@@ -81,6 +83,16 @@ def test_a_check_names_what_flipped_and_what_expired(tmp_path: Path) -> None:
     assert "is contradicted" in flipped
     expired = decision.check([before], [], records, TODAY + datetime.timedelta(days=200))
     assert any("225 days old" in line for line in expired)
+
+
+@pytest.mark.parametrize(("published", "weight"), [("Yes", "Bad"), ("No", "Neutral"), ("n/a", "Neutral")])
+def test_a_failure_speaks_against_a_tool_only_where_a_yes_was_published(
+    tmp_path: Path, published: str, weight: str
+) -> None:
+    cell = next(iter(backed(tmp_path).cells.values()))
+    failed = dataclasses.replace(cell, published=published, found=Found("failed", "No network here."))
+
+    assert decision.weight(failed) == weight
 
 
 def test_what_cannot_be_checked_says_how_to_mend_it(tmp_path: Path) -> None:

@@ -75,8 +75,6 @@ def test_profiles_set_the_blocks(question: scenario.Scenario) -> None:
     blocks = {profile: plan.profiled(question, profile).measure.blocks for profile in plan.PROFILES}
 
     assert blocks == {"smoke": 1, "quick": 3, "standard": 3, "full": 10}
-    assert plan.profiled(question, "smoke").matrix.workers == [max(question.matrix.workers)]
-    assert plan.profiled(question, "quick").matrix.workers == question.matrix.workers
 
 
 def test_every_unknown_tool_is_named(question: scenario.Scenario) -> None:

@@ -200,6 +200,9 @@ def test_a_trial_keeps_what_was_found_and_one_subjects_fault_leaves_the_others(a
     assert found["flow"] == ("failed", "RuntimeError: no executor")
     assert assay("report", "--run", str(row["run"]), "--output", "reports/asked", "--quiet").returncode == 0
     assert "nothing is written down" in (checkout / "reports/asked/scenarios/asked.html").read_text()
+    summary = (checkout / "reports/asked/REPORT.md").read_text()
+    (told,) = (line.split("|")[2:] for line in summary.splitlines() if line.startswith("| answers | "))
+    assert [name in cell for name, cell in zip(("version", "flow", "", "lineage"), told, strict=False)] == [True] * 4
 
 
 def test_a_scenario_names_what_is_asked(assay: Assay, checkout: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import html.parser
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -74,6 +76,18 @@ def test_markdown_twin_has_tables_and_figures(rows: Rows, checkout: Path) -> Non
     assert "| single_process |" in text
     for name in [line.split("](")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")]:
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_front_says_what_it_rests_on_and_the_data_page_which_files(rows: Rows, checkout: Path) -> None:
+    folder = checkout / "reports/latest"
+    run = str(rows["single_process"]["run"])
+    front = (folder / "REPORT.md").read_text().split("##")[0]
+    digest = hashlib.sha256((checkout / f"results/trials/{run}.parquet").read_bytes()).hexdigest()
+
+    assert re.search(
+        r"Measured on [-\d]+: \d+ runs? at \d+ commits? of assay, on .+ Of \d+ trials \d+ were not ok", front
+    )
+    assert f"{digest}  results/trials/{run}.parquet" in (folder / "data.html").read_text()
 
 
 def test_the_committed_report_is_short_enough_for_a_summary() -> None:

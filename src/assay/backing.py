@@ -54,9 +54,9 @@ def back(table: Table, known: Known) -> Backed:
 
 def aged(found: Found, today: datetime.date) -> Found:
     """The same, as `old` where its run is too old to be relied on."""
-    if not found.run or found.badge == "old":
+    if not found.runs or found.badge == "old":
         return found
-    oldest = min(found.run, *(one.run for one in found.others), "9")
+    oldest = found.runs[0]
     day = datetime.date.fromisoformat(f"{oldest[:4]}-{oldest[4:6]}-{oldest[6:8]}")
     if (today - day).days <= FRESH_DAYS:
         return found

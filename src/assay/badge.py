@@ -47,6 +47,11 @@ class Found:
     holds: bool | None = None  # whether the tool has it, whatever was published; None: not known
 
     @property
+    def runs(self) -> list[str]:
+        """All that it rests on, the oldest first."""
+        return sorted({one.run for one in (self, *self.others)} - {""})
+
+    @property
     def word(self) -> str:
         return self.verdict or self.badge
 

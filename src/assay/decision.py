@@ -34,7 +34,7 @@ RESTS_ON = ("confirmed", "contradicted", "failed", "unclear")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a record rests on: by cell its badge and run."""
+    """What a record rests on: by cell its badge and the oldest of its runs."""
 
     cells: Mapping[str, tuple[str, str]]
 
@@ -59,7 +59,7 @@ def evidence(backed: Backed) -> Evidence:
     """Of the cells that say something: a record does not rest on what nobody measured."""
     return Evidence(
         {
-            f"{cell.column}: {cell.row}": (cell.found.word, cell.found.run)
+            f"{cell.column}: {cell.row}": (cell.found.word, next(iter(cell.found.runs), ""))
             for cell in backed.cells.values()
             if cell.found.word in RESTS_ON
         }

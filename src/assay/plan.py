@@ -64,9 +64,6 @@ def profiled(scenario: Scenario, profile: str, blocks: int | None = None) -> Sce
         # One block has no noise floor: no control.
         window = Window.model_validate({"steps": 5, "at_least": "100ms"})
         measure |= {"control": None, "warmup": Warmup(steps=2), "window": window}
-        # Whether a tool works shows with the most workers.
-        matrix = scenario.matrix.model_copy(update={"workers": [max(scenario.matrix.workers)]})
-        scenario = scenario.model_copy(update={"matrix": matrix})
     elif profile == "quick":
         window = scenario.measure.window
         measure |= {"window": window.model_copy(update={"at_least": min(window.at_least, QUICK_WINDOW_S)})}

@@ -31,7 +31,7 @@ def speedup(published: str, rule: Rule, tool: str, known: Known) -> Found:
         missing = Found("not measured", "No stored run has it yet.", command=command)
         return failed(asked.scenario, tool, asked.workers, {}, known) or missing
     question = answer.question
-    rows = cases(question, tool, asked.workers, {})
+    rows = [case for case in cases(question, tool, asked.workers, {}) if case.device == answer.device]
     common: dict[str, Any] = {
         "scenario": asked.scenario,
         "run": question.run["run"],
@@ -56,7 +56,7 @@ def bounded(
     if ratio.n < LEAST_SPEEDUPS or ratio.low is None or ratio.high is None:
         reason = f"A verdict takes {LEAST_SPEEDUPS} blocks."
     elif not reason and ratio.low <= bounds.confirmed and ratio.high >= bounds.contradicted:
-        reason = "The interval reaches across a bound, so neither is shown."
+        reason = "The interval lies wholly on neither side, so neither is shown."
     if reason:
         return Found("unclear", f"{text} {reason}", "unclear", **common)
     holds = ratio.low is not None and ratio.low > bounds.confirmed
@@ -91,7 +91,8 @@ def beside(asked: Speedup, tool: str, known: Known) -> str:
     if answer is None or ratio is None:
         return ""
     question = answer.question
-    reason = doubt(asked, answer, ratio, cases(question, tool, asked.workers, {}))
+    rows = [case for case in cases(question, tool, asked.workers, {}) if case.device == answer.device]
+    reason = doubt(asked, answer, ratio, rows)
     return f"{question.text['title']}, work of another size: {interval_text(ratio)}. {reason}".strip()
 
 
@@ -181,6 +182,8 @@ def called(found: Iterable[Case], served: Served | None) -> list[list[int]]:
     loads: dict[tuple[Key, int], list[Load]] = {}
     for case in found:
         for load in served.loads.get(key(case), []) if served else []:
+            if load.kind == "search":  # as many as it takes
+                continue
             loads.setdefault((key(case), load.block), []).append(load)
     counts = [[load.answering for load in those if load.valid and load.answering] for those in loads.values()]
     return [one for one, those in zip(counts, loads.values(), strict=True) if len(one) == len(those)]
@@ -233,7 +236,8 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
     told = [(trial, [found[name] for name in asked.findings if name in found]) for trial, found in by_trial]
     told = [(trial, found) for trial, found in told if found]
     if not told:
-        return Found("not measured", "Its file in benchmarks/tools gives the probe no way to ask this.")
+        said = "No right trial found this out: the tool's file gives no way to ask it, or that run's machine had none."
+        return Found("not measured", said, command=command)
     common["trials"] = tuple(trial for trial, _ in told)
     states = {one["state"] for _, found in told for one in found}
     said = sentence("; ".join(one["said"] for one in told[-1][1]))

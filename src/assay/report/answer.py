@@ -203,18 +203,24 @@ def hardware(question: Question) -> str:
     return f"{machine['cpu']} with {len(machine['cpuset'])} cores and {memory:.0f} GiB{gpus}"
 
 
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
+
+
 def rests_on(questions: Sequence[Question]) -> str:
     """What a report was made of: runs, days, commits and machines, and how many trials were not right."""
+    questions = list({(question.run["run"], question.name): question for question in questions}.values())
     runs = {question.run["run"]: question.run for question in questions}
     days = sorted({run["started_utc"][:10] for run in runs.values()})
     commits = {(run["commit"] or "no commit") for run in runs.values()}
     machines = sorted({hardware(question) for question in questions})
     trials = [row for question in questions for case in question.cases for row in case.rows]
     wrong = sum(row["outcome"] != "ok" for row in trials)
+    when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
     return (
-        f"Measured {f'on {days[0]}' if len(days) == 1 else f'from {days[0]} to {days[-1]}'}: {len(runs)} runs at "
-        f"{len(commits)} commits of assay, on {'; and on '.join(machines)}. Of {len(trials)} trials {wrong} were not "
-        "ok: see [failures](failures.html)."
+        f"Measured {when}: {counted(len(runs), 'run')} at {counted(len(commits), 'commit')} of assay, on "
+        f"{'; and on '.join(machines)}. Of {counted(len(trials), 'trial')} {wrong} were not ok: see "
+        "[failures](failures.html)."
     )
 
 

@@ -85,7 +85,7 @@ def front_parts(
         ),
         Paragraph(
             "Commands are typed in a checkout: `nox` is `uvx nox` where it is not installed, and `assay` is in "
-            "`.nox/bench/bin` once `nox -s bench` has run."
+            "`.nox/bench/bin` once `nox -s bench` has run; `duckdb` is DuckDB's own program."
         ),
         Table(["Table", "Cells", *(f"{BADGES[word]} {word}" for word in words)], rows, "Published cells by badge."),
     ]
@@ -221,7 +221,7 @@ def summary(tables: Sequence[Backed]) -> list[dict[str, object]]:
             "badge": cell.found.badge,
             "verdict": cell.found.verdict or None,
             "said": cell.found.said,
-            "run": cell.found.run or None,
+            "runs": cell.found.runs,
         }
         for one in tables
         for cell in one.cells.values()

@@ -29,6 +29,7 @@ from assay.tool import Tool
 class Gathered:
     runs: list[str]
     questions: list[Question]
+    grounds: list[Question]  # what the tables rest on: of each scenario its strongest run, shown or not
     answers: list[Answer]  # of those that train or infer, one a device
     offered: list[Served]
     traces: dict[str, dict[tuple[str, str], list[tuple[float, float]]]]  # quality over time, by scenario
@@ -112,6 +113,7 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
     return Gathered(
         runs=chosen,
         questions=questions,
+        grounds=grounds,
         answers=answers,
         offered=[servers[one.run["run"], one.name] for one in questions if one.serves],
         traces=traces,
@@ -126,7 +128,7 @@ def gather(runs: Sequence[str], layout: Layout) -> Gathered:
         digests={
             str(path.relative_to(layout.results)): digest(path)
             for path in sorted(layout.results.glob("*/*.parquet"))
-            if path.stem in chosen
+            if path.stem in {*chosen, *strongest.values()}
         },
         prices=cost.load(layout.root / "prices.toml"),
         ruler=json.loads(ruler.read_text()) if (ruler := layout.results / "overhead.json").exists() else None,

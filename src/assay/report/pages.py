@@ -6,6 +6,7 @@ import collections
 import json
 import statistics as plain
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from assay import schema
@@ -330,8 +331,9 @@ def method_parts(questions: Sequence[Question]) -> list[Part]:
     ]
 
 
-def data_parts(runs: Sequence[str], faults: Sequence[str], digests: Mapping[str, str]) -> list[Part]:
-    """`digests` are by path below the results folder."""
+def data_parts(faults: Sequence[str], digests: Mapping[str, str]) -> list[Part]:
+    """`digests` are of every file that the report was made of, by path below the results folder."""
+    runs = sorted({Path(path).stem for path in digests})
     parts: list[Part] = [
         Paragraph("Everything here was made from these files; samples and requests are kept raw."),
         Table(["Run", "Files"], [[run, f"`results/*/{run}.parquet`"] for run in runs]),

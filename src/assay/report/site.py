@@ -63,7 +63,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
     records = decisions.pages(layout.root / "decisions")
     shown = {question.name for question in questions}
     front = claimed.front_parts(tables, records, bool(found.rankings), found.releases)
-    head: list[Part] = [Paragraph(rests_on(questions))]
+    head: list[Part] = [Paragraph(rests_on([*questions, *found.grounds]))]
     index = head + front + index_parts(answers, drawn, found.going_on)
     index += [part for one in found.offered for part in served_pages.index_parts(one, drawn[id(one)])]
     index += [part for one in questions if one.probes for part in probed.index_parts(one)]
@@ -113,7 +113,7 @@ def write(runs: Sequence[str], output: Path, layout: Layout) -> list[str]:
         Page("failures.html", "Failures", failure_parts(questions)),
         Page("machine.html", "Machine", machine_parts(questions, found.environments, found.ruler)),
         Page("method.html", "Method", method_parts(questions)),
-        Page("data.html", "Data", data_parts(found.runs, found.faults, found.digests)),
+        Page("data.html", "Data", data_parts(found.faults, found.digests)),
     ]
     # Rendered beside the old report and put in its place whole, so that a reader never sees a mixture.
     partial = output.with_name(output.name + ".partial")

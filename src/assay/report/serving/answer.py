@@ -139,7 +139,7 @@ def sentences(one: Served) -> list[str]:
             text += "."
         if behind:
             text += (
-                f" At {rate:g} requests/s on {server_cores(one)} these fell behind, in so many of their trials: "
+                f" At {rate:g} requests/s on {server_cores(one)} these fell behind, in so many of their valid loads: "
                 f"{', '.join(sorted(behind))}."
             )
         if text:
