@@ -222,8 +222,11 @@ def probed(published: str, rule: Rule, tool: str, known: Known) -> Found:
     question = known.questions.get(asked.scenario)
     command = f"nox -s bench -- {asked.scenario}{' --profile standard' if asked.bounds else ''}"
     found = cases(question, tool, None, {}) if question else []
-    if question is None or not found:
+    if question is None:
         return Found("not measured", "No run has it yet.", command=command)
+    if not found:
+        said = f"The stored run of {asked.scenario} does not have it; it has to be among the scenario's `matrix.tools`."
+        return Found("not measured", said, command=command)
     common: dict[str, Any] = {
         "scenario": asked.scenario,
         "run": question.run["run"],
