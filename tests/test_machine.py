@@ -27,6 +27,15 @@ def test_each_limit_is_told_with_its_value() -> None:
     assert all(word in found for word in ("CPU/wall 0.500", "CV 0.200", "drift 0.200", "steal"))
 
 
+def test_a_trial_waits_for_a_quiet_machine_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "PROBE_PAUSE_S", 0.01)
+    loud = dataclasses.replace(QUIET, cpu_share=0.5)
+    seen = iter([loud, loud, QUIET, AFTER])
+
+    assert machine.settled(Calibration(), take=lambda: next(seen)) == QUIET
+    assert machine.settled(Calibration(), wait_s=0.05, take=lambda: loud) == loud
+
+
 def test_limits_are_twice_what_the_idle_machine_showed_and_at_least_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "noise.json"
     path.write_text(json.dumps({"wall_cv": 0.08, "drift": 0.01}))

@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ LEAST_CPU_SHARE = 0.95
 MOST_STEAL = 0.01
 LIMITS = ("wall_cv", "drift", "cpu_share", "steal")
 PROBE_PAUSE_S = 0.5
+MOST_WAIT_S = 15.0  # for the machine to become quiet before a trial
 PROBE_DISTANCE = 20  # probes: with their pauses a dozen seconds, a short trial's length
 
 
@@ -259,14 +261,29 @@ def resolvable(spread: float, blocks: int) -> float:
     return math.expm1(float(stats.t.ppf(0.975, blocks - 1)) * spread / math.sqrt(blocks))
 
 
+def settled(limits: Calibration, wait_s: float = MOST_WAIT_S, take: Callable[[], Probe] = probe) -> Probe:
+    """A probe of the machine once it is quiet, or after `wait_s`: a trial that begins in noise would be rejected."""
+    deadline = time.monotonic() + wait_s
+    while unquiet(found := take(), limits) and time.monotonic() < deadline:
+        time.sleep(PROBE_PAUSE_S)
+    return found
+
+
+def unquiet(one: Probe, limits: Calibration) -> list[str]:
+    """What one probe shows to be too noisy, each with value and limit."""
+    found = []
+    if one.cpu_share < limits.cpu_share:
+        found.append(f"kernel CPU/wall {one.cpu_share:.3f} < {limits.cpu_share}")
+    if one.wall_cv > limits.wall_cv:
+        found.append(f"kernel CV {one.wall_cv:.3f} > {limits.wall_cv:.3f}")
+    return found
+
+
 def noise(before: Probe, after: Probe, limits: Calibration) -> list[str]:
     """What was too noisy between two probes, each with value and limit; empty if nothing was."""
-    found = []
-    for name, one in (("before", before), ("after", after)):
-        if one.cpu_share < limits.cpu_share:
-            found.append(f"kernel CPU/wall {one.cpu_share:.3f} < {limits.cpu_share} {name}")
-        if one.wall_cv > limits.wall_cv:
-            found.append(f"kernel CV {one.wall_cv:.3f} > {limits.wall_cv:.3f} {name}")
+    found = [
+        f"{fault} {name}" for name, one in (("before", before), ("after", after)) for fault in unquiet(one, limits)
+    ]
     drift = abs(after.wall_ns / before.wall_ns - 1)
     if drift > limits.drift:
         found.append(f"kernel drift {drift:.3f} > {limits.drift:.3f}")

@@ -292,7 +292,9 @@ class Run:
         # What is asked once is right or wrong, however busy the machine is.
         timed = question.capability != "probe" and not (question.load and question.load.probes)
         gate = timed and self.options.profile != "smoke"
-        before = (self.probe or machine.probe()) if gate else None
+        if self.probe and machine.unquiet(self.probe, self.limits):
+            self.probe = None
+        before = (self.probe or machine.settled(self.limits)) if gate else None
         began, counted = time.monotonic(), energy.read(gpu=self.gpu)
         measured, loads = self.measure(one, number, file)
         measured |= energy.fields(counted, energy.read(gpu=self.gpu), time.monotonic() - began)
