@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import random
@@ -124,7 +125,7 @@ def test_the_command_writes_a_page_and_refuses_what_has_nothing_in_common(
 
 def asked(states: list[str], value: float) -> tuple[Question, Case]:
     findings = [json.dumps([{"name": "tune", "state": state, "said": "", "value": value}]) for state in states]
-    rows = [{"outcome": "ok", "block": block, "findings": found} for block, found in enumerate(findings)]
+    rows = [{"outcome": "ok", "codes": None, "block": block, "findings": found} for block, found in enumerate(findings)]
     one = dataclasses.replace(question("a", 1, 1), text={"capability": "probe"})
     return one, Case("t", "t", "cpu", 1, False, rows)
 
@@ -142,6 +143,10 @@ def test_what_was_found_is_compared_and_so_is_its_ratio(capsys: pytest.CaptureFi
     assert not reproduce.same("tune", counts, other)
     assert not reproduce.same("tune", counts, None)
     assert "recorded passed 7 of 7\n  now      passed 6 of 7; none 1 of 7: they differ" in capsys.readouterr().out
+    right, mixed, wrong = (collections.Counter(one) for one in ("oo", "oot", "t"))
+    assert reproduce.same(reproduce.OUTCOMES, mixed, right)
+    assert not reproduce.same(reproduce.OUTCOMES, right, mixed)
+    assert not reproduce.same(reproduce.OUTCOMES, right, wrong)
     assert reproduce.verdict(metric, values, values)
     assert not reproduce.verdict(metric, values, fallen)
 
@@ -154,6 +159,7 @@ def test_a_stored_case_is_measured_again_with_its_packages(
 
     assert done.returncode == 0, done.stderr
     assert "too few blocks to say whether they agree" in done.stdout
+    assert "trials, every answer checked\n  recorded ok 1 of 1\n  now      ok 1 of 1: they agree" in done.stdout
     assert (checkout / ".assay/reproduce/tools/single_process.py").read_text().count("==") > 5
     done = assay("reproduce", "one/nobody/cpu/1")
     assert done.returncode == 2

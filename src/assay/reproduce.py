@@ -18,6 +18,7 @@ from assay.selection import Layout, Options
 from assay.statistics import Pair
 
 TAIL = 0.99
+OUTCOMES = "trials, every answer checked"
 PROCESSES = "processes that called the model, load by load"
 
 
@@ -35,11 +36,10 @@ class Recorded:
 
 
 def again(cell: str, run_name: str | None, place: Layout, argv: list[str]) -> int:
-    """Measure `SCENARIO/TOOL/DEVICE/WORKERS` again and say whether intervals and findings agree.
+    """Measure `SCENARIO/TOOL/DEVICE/WORKERS` again and say whether intervals, outcomes and findings agree.
 
-    Returns 0 where they do or where there are too few blocks to say; 1 where they differ, or where the run recorded
-    nothing to compare. What is measured stays under `.assay/reproduce`, apart from the results that reports are made
-    of. Raises UsageError for an unknown cell.
+    Returns 0 where they do or where there are too few blocks to say, else 1. What is measured stays under
+    `.assay/reproduce`, apart from the results that reports are made of. Raises UsageError for an unknown cell.
     """
     recorded = find(cell, run_name, place)
     question, case = recorded.question, recorded.case
@@ -79,11 +79,6 @@ def again(cell: str, run_name: str | None, place: Layout, argv: list[str]) -> in
         print(line)
     agrees = [verdict(metric, values, figures.get(metric, {})) for metric, values in recorded.figures.items()]
     agrees += [same(name, before, counts.get(name)) for name, before in recorded.counts.items()]
-    if not any(recorded.figures.values()) and not recorded.counts:
-        print(
-            "nothing to compare: the run recorded no finding of this case, and no figure such as a p99 (459 requests)"
-        )
-        return 1
     return int(not all(agrees) or not found.ok())
 
 
@@ -134,8 +129,9 @@ def figures_of(connection: Any, question: Question, case: Case) -> dict[Metric, 
 
 
 def counts_of(connection: Any, question: Question, case: Case) -> dict[str, collections.Counter[str]]:
-    """What was found, by name; and in how many processes a server's model was called, where that was ever several."""
-    counts: dict[str, collections.Counter[str]] = {}
+    """How trials ended, whose every answer was checked; what was found, by name; and in how many processes a server's
+    model was called, where that was ever several."""
+    counts = {OUTCOMES: collections.Counter(row["outcome"] for row in proof.judged([case]))}
     for row in case.ok():
         for one in json.loads(row["findings"] or "[]"):
             counts.setdefault(one["name"], collections.Counter())[one["state"]] += 1
@@ -152,8 +148,12 @@ def same(name: str, before: collections.Counter[str], now: collections.Counter[s
         return "; ".join(f"{what} {count} of {counts.total()}" for what, count in counts.items()) or "not found"
 
     now = now or collections.Counter()
-    # Which of its processes a server calls the model in may be chance.
-    agree = before.keys() == now.keys() if name != PROCESSES else not before.keys().isdisjoint(now.keys())
+    if name == OUTCOMES:
+        agree = bool(now) and now.keys() <= before.keys()  # no failure that was not there before
+    elif name == PROCESSES:
+        agree = not before.keys().isdisjoint(now.keys())  # in which of them the model is called may be chance
+    else:
+        agree = before.keys() == now.keys()
     print(f"{name}\n  recorded {told(before)}\n  now      {told(now)}: {'they agree' if agree else 'they differ'}")
     return agree
 
