@@ -129,8 +129,9 @@ def figures_of(connection: Any, question: Question, case: Case) -> dict[Metric, 
 
 
 def counts_of(connection: Any, question: Question, case: Case) -> dict[str, collections.Counter[str]]:
-    """How trials ended, whose every answer was checked; what was found, by name; and in how many processes a server's
-    model was called, where that was ever several."""
+    """How trials ended, and by name what was found; of a server also in how many processes its model was called, where
+    that was ever several.
+    """
     counts = {OUTCOMES: collections.Counter(row["outcome"] for row in proof.judged([case]))}
     for row in case.ok():
         for one in json.loads(row["findings"] or "[]"):

@@ -292,8 +292,6 @@ class Run:
         # What is asked once is right or wrong, however busy the machine is.
         timed = question.capability != "probe" and not (question.load and question.load.probes)
         gate = timed and self.options.profile != "smoke"
-        if self.probe and machine.unquiet(self.probe, self.limits):
-            self.probe = None
         before = (self.probe or machine.settled(self.limits)) if gate else None
         began, counted = time.monotonic(), energy.read(gpu=self.gpu)
         measured, loads = self.measure(one, number, file)
@@ -303,8 +301,9 @@ class Run:
             error = f"the memory sampler used {share:.1%} of a core, more than {MOST_SAMPLER:.0%}"
             measured |= {"outcome": "invalid", "codes": "SAMPLER", "error": error}
         if before:
-            # One probe serves two trials: the end of this one and the start of the next.
-            after = self.probe = machine.probe()
+            # One probe serves two trials, the end of this one and the start of the next; a noisy one only its own.
+            after = machine.probe()
+            self.probe = None if machine.unquiet(after, self.limits) else after
             measured |= trial.noise_fields(before, after)
             found = machine.noise(before, after, self.limits)
             if measured["outcome"] == "ok" and found:

@@ -18,7 +18,7 @@ MANY = 12  # sentences of what was confirmed, before they are folded
 MEANINGS = {
     "confirmed": "measured, proved or read, and the published cell holds",
     "contradicted": "measured, proved or read, and the published cell does not hold",
-    "unclear": "the interval lies across the threshold, results are mixed, or there are too few of them",
+    "unclear": "the interval lies wholly on neither side of the bounds, or results are mixed or too few",
     "fact": "read mechanically from what was installed",
     "live": "tried, and what came of it was checked; the cell makes no claim, or says more than was shown",
     "measured": "a number where the cell makes no testable claim",

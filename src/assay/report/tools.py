@@ -50,10 +50,7 @@ def tool_parts(
             ["Python", built["python"] or "-"],
             ["Installed packages", str(len(pins))],
             ["Size", f"{built['size_bytes'] / 2**20:.0f} MiB" if built["size_bytes"] else "-"],
-            [
-                "Build",
-                f"{max(row['build_s'] for row in own):.0f} s, the longest of these runs",
-            ],
+            ["Build", f"{max(row['build_s'] for row in own):.0f} s, the longest of these runs"],
             ["Environment", f"{built['outcome']} {built['error'] or ''}".strip()],
         ]
         facts += [[f"Pinned: {name}", pinned(name, *pins[name], releases)] for name in tool.pins if name in pins]
