@@ -22,7 +22,7 @@ def test_dry_run_prints_the_plan_and_its_duration(assay: Assay) -> None:
     assert "45 trials, seed 5, about" in done.stdout
 
 
-def test_smoke_takes_the_most_workers_unless_told_otherwise(assay: Assay) -> None:
+def test_smoke_trains_with_the_most_workers_unless_told_otherwise(assay: Assay) -> None:
     most = assay("run", "data-parallel", "--dry-run", "--profile", "smoke").stdout
     told = assay("run", "data-parallel", "--dry-run", "--profile", "smoke", "--workers", "1").stdout
 
@@ -30,6 +30,7 @@ def test_smoke_takes_the_most_workers_unless_told_otherwise(assay: Assay) -> Non
     assert "data-parallel/torch_ddp/cpu/1" not in most
     assert "data-parallel/single_process/cpu/1" in most
     assert "data-parallel/torch_ddp/cpu/1" in told
+    assert "offline/deepspeed/cpu/1" in assay("run", "offline", "--dry-run", "--profile", "smoke").stdout
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,9 @@ def prepare(options: Options, layout: Layout) -> Prepared:
             listed = list(dict.fromkeys([*one.matrix.tools, options.control]))
             matrix = one.matrix.model_copy(update={"tools": listed})
             one = one.model_copy(update={"measure": measure, "matrix": matrix})
-        # Whether a tool works shows with the most workers.
-        workers = options.workers or ((max(one.matrix.workers),) if options.profile == "smoke" else ())
+        # Whether a tool trains shows with the most workers; one that infers may take a single one alone.
+        most = options.profile == "smoke" and one.capability == "train"
+        workers = options.workers or ((max(one.matrix.workers),) if most else ())
         one = plan.restrict(one, options.tools, options.devices, workers)
         # A scenario that is named runs in any profile; else its file says in which.
         if (one.matrix.tools or one.measure.baseline in options.tools) and (
